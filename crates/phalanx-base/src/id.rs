@@ -168,9 +168,7 @@ impl fmt::Display for Boot {
 /// The number a worker issues each time it accepts a proxy; every frame that causes work carries it.
 ///
 /// Nothing but the worker makes one, and within one boot of a worker none is made twice.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 pub struct Fence(pub u64);
 
 impl Fence {

@@ -43,9 +43,7 @@ impl RosterEntry {
 
 /// The sum of the versions of a roster's entries: grows with knowledge, so that of two views the one with the greater
 /// number is never the older one of the same history.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 pub struct RosterVersion(pub u64);
 
 /// An immutable view of the roster, sorted by node id, without repeats.

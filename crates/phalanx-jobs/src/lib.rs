@@ -1,1 +1,43 @@
-//! Under construction.
+//! Jobs.
+mod attempts;
+mod begun;
+mod carrier;
+mod class;
+mod codec;
+mod config;
+mod context;
+mod control;
+#[cfg(feature = "tokio")]
+mod driver;
+mod events;
+mod handler;
+mod outcome;
+mod ownership;
+mod registry;
+mod session;
+mod spawn;
+mod tasks;
+mod transfer;
+mod transmit;
+pub mod wire;
+mod worker;
+pub use attempts::CallOptions;
+pub use begun::*;
+pub use carrier::{Carrier, CarrierLost, FrameSink, FrameSource, Stream};
+pub use class::*;
+pub use config::*;
+pub use context::{BlockingPanicked, CommandReply, EmitError, RequestContext, Signal, TaskContext};
+pub use control::*;
+#[cfg(feature = "tokio")]
+pub use driver::*;
+pub use events::*;
+pub use handler::{EventContext, EventHandler, JobHandler};
+pub use outcome::*;
+pub use ownership::*;
+pub use registry::{EventHandlers, Jobs, RegisterError};
+pub use session::*;
+pub use spawn::Spawn;
+pub use tasks::*;
+pub use transfer::{Transfer, TransferError};
+pub use transmit::*;
+pub use worker::*;

@@ -1,1 +1,31 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+
+mod admit;
+mod close;
+mod endpoint;
+mod entropy;
+mod frame;
+mod handshake;
+mod link;
+mod network;
+mod network_tokio;
+mod prove;
+mod quic;
+mod trust;
+
+pub use admit::{Admit, AdmitAll};
+pub use close::{CloseReason, LinkLost};
+pub use endpoint::{BindError, DialError, Endpoint, EndpointConfig};
+pub use entropy::SystemEntropy;
+pub use frame::{FRAME_BYTES_MAX, Frame, FrameCaps, FrameDecoder, FrameError};
+pub use handshake::{
+    EXPORTER_BYTES, End, Handshake, HandshakeError, HandshakeEvent, MESSAGE_BYTES_MAX, NONCE_BYTES, Proven,
+    Refusal, Step, WireRange,
+};
+pub use link::{DatagramError, FrameReceiver, FrameSender, Link, LinkId, Peer, StreamError};
+pub use network::{CongestionMark, Network, Received, Transmit, UdpSocket, Writable};
+pub use network_tokio::TokioNetwork;
+pub use trust::{
+    CLUSTER_NAME_BYTES_MAX, ClusterId, ClusterNameError, Credential, LocalNode, Secret, SecretTextError,
+    WorkerCredential,
+};

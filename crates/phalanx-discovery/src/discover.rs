@@ -1,0 +1,127 @@
+//! The trait that every way to find control nodes implements.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{BoxFuture, Candidates, ResolveError, Resolver};
+
+/// A way to find control nodes to call.
+///
+/// Discovery only *adds* candidates. One that is no longer found is not thereby gone: who is dead, the failure
+/// detector decides. A candidate need not be a control node either; the handshake finds out.
+///
+/// ```
+/// use phalanx_discovery::{Candidate, Candidates, Discover, DiscoverError, Resolver};
+///
+/// /// Finds control nodes in a file with one address per line.
+/// struct PeersFile(std::path::PathBuf);
+///
+/// impl Discover for PeersFile {
+///     async fn find(&self, _: &dyn Resolver) -> Result<Candidates, DiscoverError> {
+///         let text = std::fs::read_to_string(&self.0).map_err(DiscoverError::other)?;
+///         let sockets = text.lines().filter_map(|line| line.trim().parse().ok());
+///         Ok(sockets.map(|socket: std::net::SocketAddr| Candidate { address: socket.into(), socket }).collect())
+///     }
+/// }
+/// ```
+pub trait Discover: Send + Sync + 'static {
+    /// Looks once, and answers with everything that is there *now*, best first. It is called again and again
+    /// for as long as the node lives, so it keeps nothing that can grow stale; names are looked up through
+    /// `resolver`, each time anew.
+    ///
+    /// `Ok` with no candidates means that there are none, an error that the look-up failed. What failed in part
+    /// is `Ok` with the rest. Must be cancellation safe: the caller gives up on a look-up by dropping it.
+    ///
+    /// # Errors
+    /// [`DiscoverError`], when nothing was found because something failed. The caller keeps what it knew and
+    /// tries again.
+    fn find(&self, resolver: &dyn Resolver)
+    -> impl Future<Output = Result<Candidates, DiscoverError>> + Send;
+
+    /// How long to wait between two look-ups while the cluster is not formed; 5 s unless a strategy knows
+    /// better.
+    fn refresh_interval(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+}
+
+/// Why a look-up failed as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoverError {
+    /// None of the names could be resolved, and there was nothing else.
+    #[error("found no control node: {first}{}", others(*.failed))]
+    Unresolved {
+        /// The first failure.
+        first: ResolveError,
+        /// How many names failed.
+        failed: usize,
+    },
+    /// The strategy's own source failed.
+    #[error("found no control node: {0}")]
+    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl DiscoverError {
+    /// The failure of a strategy's own source.
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+fn others(failed: usize) -> String {
+    match failed {
+        0 | 1 => String::new(),
+        failed => format!(" (and {} more failed)", failed - 1),
+    }
+}
+
+/// Any strategy, its type forgotten: what a list of strategies holds. Cheap to clone.
+#[derive(Clone)]
+pub struct DynDiscover(Arc<dyn Erased>);
+
+impl DynDiscover {
+    /// Forgets the type of a strategy.
+    #[must_use]
+    pub fn new(strategy: impl Discover) -> Self {
+        Self(Arc::new(strategy))
+    }
+}
+
+impl Discover for DynDiscover {
+    async fn find(&self, resolver: &dyn Resolver) -> Result<Candidates, DiscoverError> {
+        self.0.find_boxed(resolver).await
+    }
+
+    fn refresh_interval(&self) -> Duration {
+        self.0.interval()
+    }
+}
+
+impl fmt::Debug for DynDiscover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynDiscover").finish_non_exhaustive()
+    }
+}
+
+/// [`Discover`] in the shape that `dyn` needs.
+trait Erased: Send + Sync + 'static {
+    fn find_boxed<'a>(
+        &'a self,
+        resolver: &'a dyn Resolver,
+    ) -> BoxFuture<'a, Result<Candidates, DiscoverError>>;
+    fn interval(&self) -> Duration;
+}
+
+impl<D: Discover> Erased for D {
+    fn find_boxed<'a>(
+        &'a self,
+        resolver: &'a dyn Resolver,
+    ) -> BoxFuture<'a, Result<Candidates, DiscoverError>> {
+        Box::pin(self.find(resolver))
+    }
+
+    fn interval(&self) -> Duration {
+        self.refresh_interval()
+    }
+}

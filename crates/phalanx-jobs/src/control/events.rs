@@ -1,0 +1,165 @@
+//! The event logs of one worker's tasks, as its proxy follows them.
+//!
+//! For each task at most one batch is in the handler's hands. What arrives meanwhile waits; a number is acknowledged
+//! only when the batch with it has come back.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use phalanx_base::{Generation, NodeId};
+
+use super::{ControlEvent, Effects, Handle};
+use crate::events::{Cursor, EVENTS_IN_FLIGHT_MAX, Received};
+use crate::session::Violation;
+use crate::wire::{ClassName, Event, EventBody, TaskId, TaskSnapshot};
+
+/// How many entries go to a handler at one time: enough to spread the cost of a batch, few enough that its
+/// acknowledgement does not wait long.
+const BATCH_MAX: usize = 64;
+
+#[derive(Debug)]
+struct Follow {
+    class: ClassName,
+    cursor: Cursor,
+    waiting: VecDeque<(u64, EventBody)>,
+    /// Through which number the handler has entries in hand.
+    in_hand: Option<u64>,
+    restore: Option<Option<Bytes>>,
+    ended: bool,
+}
+
+impl Follow {
+    fn new(class: ClassName) -> Self {
+        Self {
+            class,
+            cursor: Cursor::default(),
+            waiting: VecDeque::new(),
+            in_hand: None,
+            restore: None,
+            ended: false,
+        }
+    }
+}
+
+/// The logs that a proxy follows.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    worker: NodeId,
+    generation: Generation,
+    tasks: BTreeMap<TaskId, Follow>,
+    waiting: usize,
+}
+
+/// A number to acknowledge.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Handled {
+    pub(crate) task: TaskId,
+    pub(crate) through: u64,
+}
+
+impl Followed {
+    pub(crate) fn new(worker: NodeId, generation: Generation) -> Self {
+        Self { worker, generation, tasks: BTreeMap::new(), waiting: 0 }
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    pub(crate) fn contains(&self, task: &TaskId) -> bool {
+        self.tasks.contains_key(task)
+    }
+
+    /// A task was started through this proxy, so its class is known before its first event.
+    pub(crate) fn open(&mut self, task: TaskId, class: ClassName) {
+        self.tasks.entry(task).or_insert_with(|| Follow::new(class));
+    }
+
+    /// A task has never begun after all.
+    pub(crate) fn forget(&mut self, task: &TaskId) {
+        if self.tasks.get(task).is_some_and(|follow| follow.in_hand.is_none() && follow.waiting.is_empty()) {
+            self.tasks.remove(task);
+        }
+    }
+
+    /// The session is lost.
+    pub(crate) fn lose(&mut self) {
+        self.waiting = 0;
+        for follow in self.tasks.values_mut() {
+            follow.waiting.clear();
+            follow.cursor.lose(follow.in_hand);
+        }
+    }
+
+    /// A new session says how far a log is. Returns what this node has handled and the worker does not know of.
+    pub(crate) fn resume(&mut self, snapshot: TaskSnapshot) -> Option<Handled> {
+        let TaskSnapshot { task, class, acked, checkpoint, .. } = snapshot;
+        let is_new = !self.tasks.contains_key(&task);
+        let follow = self.tasks.entry(task.clone()).or_insert_with(|| Follow::new(class));
+        if follow.cursor.resume(acked) || is_new {
+            follow.restore = Some(checkpoint);
+        }
+        let through = follow.cursor.handled();
+        (through > acked).then_some(Handled { task, through })
+    }
+
+    /// An entry has arrived. Says whether it was a repeat.
+    pub(crate) fn receive(&mut self, event: Event, fx: &mut Effects) -> Result<bool, Violation> {
+        let Some(follow) = self.tasks.get_mut(&event.task) else { return Ok(true) };
+        // The head of a gap that has grown since may be known; the handler hears of each number once.
+        let first = event.sequence.max(follow.cursor.received() + 1);
+        match follow.cursor.receive(event.sequence, &event.body) {
+            Received::Repeat => return Ok(true),
+            Received::Missing => return Err(Violation::OutOfOrder(crate::wire::Kind::Event)),
+            Received::Next => {}
+        }
+        // The worker's window bounds what can wait, and what is in hand beside it.
+        if self.waiting >= 2 * EVENTS_IN_FLIGHT_MAX {
+            return Err(Violation::Flood);
+        }
+        follow.waiting.push_back((first, event.body));
+        self.waiting += 1;
+        self.dispatch(&event.task, fx);
+        Ok(false)
+    }
+
+    /// The handler has returned. Returns what to acknowledge.
+    pub(crate) fn handled(&mut self, task: &TaskId, through: u64) -> Option<Handled> {
+        let follow = self.tasks.get_mut(task)?;
+        follow.in_hand = None;
+        follow.cursor.handle(through);
+        if follow.ended && follow.waiting.is_empty() {
+            self.tasks.remove(task);
+        }
+        Some(Handled { task: task.clone(), through })
+    }
+
+    /// Gives the handler the next batch of a task, unless it has one.
+    pub(crate) fn dispatch(&mut self, task: &TaskId, fx: &mut Effects) {
+        let Some(follow) = self.tasks.get_mut(task) else { return };
+        if follow.in_hand.is_some() || follow.waiting.is_empty() {
+            return;
+        }
+        let count = follow.waiting.len().min(BATCH_MAX);
+        let entries: Vec<(u64, EventBody)> = follow.waiting.drain(..count).collect();
+        self.waiting -= count;
+        follow.in_hand = entries.last().map(|(sequence, body)| match body {
+            EventBody::Gap { through } => *through,
+            EventBody::Emitted(_) | EventBody::Ended(_) => *sequence,
+        });
+        follow.ended |= matches!(entries.last(), Some((_, EventBody::Ended(_))));
+        fx.event(ControlEvent::Handle(Handle {
+            worker: self.worker.clone(),
+            generation: self.generation,
+            task: task.clone(),
+            class: follow.class.clone(),
+            restore: follow.restore.take(),
+            entries,
+        }));
+    }
+
+    /// Whether no handler has anything in hand.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.tasks.values().all(|follow| follow.in_hand.is_none())
+    }
+}

@@ -1,0 +1,66 @@
+//! What becomes of a stream that a peer has opened: its first frame says what it is for, and the table who may.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use phalanx_base::{Lane, Role};
+
+use super::control::ControlService;
+use super::worker::WorkerService;
+use crate::carrier::{Carrier, Stream};
+use crate::spawn::Spawn;
+use crate::wire::Opening;
+
+/// How long a stream may take to say what it is for.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What has become of a stream.
+pub enum Accepted {
+    /// A service has it.
+    Taken,
+    /// It carries membership's messages, which are for the caller.
+    Gossip(GossipStream),
+    /// The peer must not open such a stream, or did not say what it is for: the link is of no use.
+    Refused,
+}
+
+/// A stream of membership's messages.
+pub struct GossipStream(pub Stream);
+
+/// Takes a stream that the peer has opened, and gives it to whom it is for.
+pub async fn accept(
+    carrier: &Arc<dyn Carrier>,
+    lane: Lane,
+    mut stream: Stream,
+    worker: &WorkerService,
+    control: Option<&ControlService>,
+    spawn: &dyn Spawn,
+) -> Accepted {
+    // Only control nodes open streams: a worker answers on those that were opened to it.
+    if carrier.role() != Role::Control {
+        return Accepted::Refused;
+    }
+    let opening = match tokio::time::timeout(OPENING_TIMEOUT, stream.source.next()).await {
+        Ok(Ok(Some(frame))) => Opening::from_frame(&frame),
+        _ => return Accepted::Refused,
+    };
+    let link = carrier.id();
+    match (opening, lane, control) {
+        (Ok(Opening::Session), Lane::Control | Lane::Request | Lane::Event, _) => {
+            worker.session(link, lane, stream).await;
+        }
+        (Ok(Opening::Transfer { fence, generation, task, transfer }), Lane::Bulk, _) => {
+            worker.transfer(link, (fence, generation), (task, transfer), stream).await;
+        }
+        (Ok(Opening::Peer), Lane::Request, Some(control)) => control.peer_stream(link, stream).await,
+        (Ok(Opening::PeerTransfer { worker, generation, task, transfer }), Lane::Bulk, Some(control)) => {
+            let control = control.clone();
+            spawn.spawn(Box::pin(
+                async move { control.relay(stream, worker, generation, task, transfer).await },
+            ));
+        }
+        (Ok(Opening::Gossip), Lane::Control, Some(_)) => return Accepted::Gossip(GossipStream(stream)),
+        _ => return Accepted::Refused,
+    }
+    Accepted::Taken
+}

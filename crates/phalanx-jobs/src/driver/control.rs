@@ -1,0 +1,245 @@
+//! A control node's service: shards of proxies, calls between control nodes, and the calls of this node's users.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::join_all;
+use phalanx_base::{Boot, Fence, Generation, NodeId, NodeStatus, Role};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::call::Locations;
+use super::shard::{Serving, Shard, ShardSettings};
+use super::worker_handle::WorkerHandle;
+use super::{INBOX_MAX, peers, shard};
+use crate::carrier::{Carrier, Stream};
+use crate::config::Config;
+use crate::control::ProxyCall;
+use crate::outcome::{Outcome, Reason};
+use crate::ownership::Owners;
+use crate::registry::EventHandlers;
+use crate::session::LinkId;
+use crate::spawn::Spawn;
+use crate::wire::{CallId, Hosting};
+
+/// How many changes a slow subscriber may be behind before it is told that it has missed some.
+const CHANGES_MAX: usize = 4_096;
+
+/// What a control node's service runs with.
+pub struct ControlConfig {
+    /// This node and its boot: the callers' half of every id that it makes.
+    pub boot: Boot,
+    /// Timing and caps.
+    pub config: Config,
+    /// How many shards the proxies are spread over; one a core is right.
+    pub shards: usize,
+    /// What becomes of events.
+    pub handlers: EventHandlers,
+    /// Who owns whom, to begin with.
+    pub owners: Arc<dyn Owners>,
+    /// How it starts work.
+    pub spawn: Arc<dyn Spawn>,
+}
+
+/// What has changed about the workers whose proxies this node hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkerChange {
+    /// How a worker is now.
+    Status {
+        /// Which worker.
+        worker: NodeId,
+        /// How it is; `NotConnected` when its link is lost.
+        status: NodeStatus,
+        /// Under which fence this node hosts its proxy, if it does.
+        hosted: Option<Fence>,
+    },
+    /// Events came twice after a lost link or a move, and were dropped by their number.
+    Redelivered {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// One worker that this node knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerInfo {
+    /// Which worker.
+    pub worker: NodeId,
+    /// How it is.
+    pub status: NodeStatus,
+    /// Under which fence this node hosts its proxy, if it does.
+    pub hosted: Option<Fence>,
+}
+
+/// The shards of this node, for whoever needs a proxy.
+#[derive(Clone)]
+pub(super) struct Local {
+    shards: Arc<[mpsc::Sender<shard::Input>]>,
+}
+
+impl Local {
+    fn shard(&self, worker: &NodeId) -> &mpsc::Sender<shard::Input> {
+        let mut hasher = DefaultHasher::new();
+        worker.hash(&mut hasher);
+        let at = hasher.finish() % self.shards.len() as u64;
+        &self.shards[usize::try_from(at).expect("a number below a length of a slice is a usize")]
+    }
+
+    async fn ask<T>(
+        &self,
+        worker: &NodeId,
+        input: impl FnOnce(oneshot::Sender<T>) -> shard::Input,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.shard(worker).send(input(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Gives a call to the worker's proxy. Dropping the future does not cancel the call.
+    pub(super) async fn call(&self, worker: &NodeId, call: ProxyCall) -> Outcome {
+        let outcome = self.ask(worker, |reply| shard::Input::Call(worker.clone(), call, reply)).await;
+        outcome.unwrap_or(Outcome::Unknown(Reason::ShuttingDown))
+    }
+
+    /// The caller went away. A cancellation that finds the inbox full is left to the deadline.
+    pub(super) fn cancel(&self, worker: NodeId, id: CallId) {
+        let shard = self.shard(&worker);
+        let _ = shard.try_send(shard::Input::Cancel(worker, id));
+    }
+
+    pub(super) async fn hosting(&self, worker: &NodeId) -> Hosting {
+        let hosting = self.ask(worker, |reply| shard::Input::Hosting(worker.clone(), reply)).await;
+        hosting.unwrap_or(Hosting::Unknown)
+    }
+
+    pub(super) async fn serving(&self, worker: &NodeId) -> Option<Serving> {
+        self.ask(worker, |reply| shard::Input::Serving(worker.clone(), reply)).await.flatten()
+    }
+}
+
+pub(super) struct Inner {
+    pub(super) boot: Boot,
+    pub(super) local: Local,
+    pub(super) peers: mpsc::Sender<peers::Input>,
+    owners: watch::Sender<Arc<dyn Owners>>,
+    changes: broadcast::Sender<WorkerChange>,
+    sequence: AtomicU64,
+    /// A cache and nothing more: no decision rests on it, since the owner checks what it is asked.
+    pub(super) locations: Mutex<Locations>,
+}
+
+/// A handle to a control node's service: cheap to clone. It stops when the last one is dropped.
+#[derive(Clone)]
+pub struct ControlService(pub(super) Arc<Inner>);
+
+impl ControlService {
+    /// Starts the service.
+    #[must_use]
+    pub fn start(settings: ControlConfig) -> Self {
+        let ControlConfig { boot, config, shards, handlers, owners, spawn } = settings;
+        let (changes, _) = broadcast::channel(CHANGES_MAX);
+        let shards: Vec<mpsc::Sender<shard::Input>> = (0..shards.max(1))
+            .map(|_| {
+                let (sender, inbox) = mpsc::channel(INBOX_MAX);
+                let settings = ShardSettings {
+                    config: config.clone(),
+                    owners: owners.clone(),
+                    handlers: handlers.clone(),
+                    spawn: spawn.clone(),
+                    changes: changes.clone(),
+                };
+                spawn.spawn(Box::pin(Shard::new(settings, inbox, sender.downgrade()).run()));
+                sender
+            })
+            .collect();
+        let local = Local { shards: shards.into() };
+        let (peers, inbox) = mpsc::channel(INBOX_MAX);
+        spawn.spawn(Box::pin(peers::Peers::new(local.clone(), inbox).run()));
+        let (owners, _) = watch::channel(owners);
+        Self(Arc::new(Inner {
+            boot,
+            local,
+            peers,
+            owners,
+            changes,
+            sequence: AtomicU64::new(1),
+            locations: Mutex::default(),
+        }))
+    }
+
+    /// A link is up: to a worker, to another control node, or to this node's own worker.
+    pub async fn link_up(&self, carrier: Arc<dyn Carrier>) {
+        if carrier.role() == Role::Control && carrier.peer().node != self.0.boot.node {
+            let _ = self.0.peers.send(peers::Input::Link(carrier.clone())).await;
+        }
+        // A service that has stopped wants to know nothing.
+        let shard = self.0.local.shard(&carrier.peer().node);
+        let _ = shard.send(shard::Input::Link(carrier)).await;
+    }
+
+    /// A link is lost.
+    pub async fn link_lost(&self, peer: &NodeId, link: LinkId) {
+        let _ = self.0.peers.send(peers::Input::LinkLost(link)).await;
+        let _ = self.0.local.shard(peer).send(shard::Input::LinkLost(link)).await;
+    }
+
+    /// Placement or membership has changed.
+    pub async fn set_owners(&self, owners: Arc<dyn Owners>) {
+        self.0.owners.send_replace(owners.clone());
+        for shard in self.0.local.shards.iter() {
+            let _ = shard.send(shard::Input::Owners(owners.clone())).await;
+        }
+    }
+
+    /// A handle to a worker, by its name. It does no I/O; an unknown name is an error of the call.
+    #[must_use]
+    pub fn worker(&self, worker: NodeId) -> WorkerHandle {
+        WorkerHandle::new(self.clone(), worker)
+    }
+
+    /// The workers that this node knows: those whose proxies it hosts, and those it has lately met.
+    pub async fn workers(&self) -> Vec<WorkerInfo> {
+        let asked = self.0.local.shards.iter().map(|shard| async move {
+            let (reply, answer) = oneshot::channel();
+            shard.send(shard::Input::Workers(reply)).await.ok()?;
+            answer.await.ok()
+        });
+        let mut workers: Vec<WorkerInfo> = join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|(worker, status, hosted)| WorkerInfo { worker, status, hosted })
+            .collect();
+        workers.sort_by(|a, b| a.worker.cmp(&b.worker));
+        workers
+    }
+
+    /// What changes about the workers whose proxies this node hosts, from now on. Whoever reads too slowly is told how
+    /// many changes were missed.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<WorkerChange> {
+        self.0.changes.subscribe()
+    }
+
+    pub(super) async fn peer_stream(&self, link: LinkId, stream: Stream) {
+        let _ = self.0.peers.send(peers::Input::Stream(link, stream)).await;
+    }
+
+    pub(super) fn owners(&self) -> Arc<dyn Owners> {
+        self.0.owners.borrow().clone()
+    }
+
+    /// A new id, never used before in this boot.
+    pub(super) fn new_id(&self) -> CallId {
+        CallId { caller: self.0.boot.clone(), sequence: self.0.sequence.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    pub(super) fn cached_location(&self, worker: &NodeId) -> Option<(NodeId, Generation)> {
+        self.0.locations.lock().unwrap_or_else(PoisonError::into_inner).find(worker)
+    }
+
+    pub(super) fn cache_location(&self, worker: &NodeId, location: Option<(NodeId, Generation)>) {
+        self.0.locations.lock().unwrap_or_else(PoisonError::into_inner).keep(worker, location);
+    }
+}

@@ -1,0 +1,210 @@
+//! Runs one shard: the proxies of many workers on one task.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use phalanx_base::{Fence, Generation, Lane, NodeId, NodeStatus};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::control::WorkerChange;
+use super::handling::{Handled, States};
+use super::streams::{StreamEvent, Streams};
+use super::{BURST_MAX, now, sleep_until};
+use crate::carrier::Carrier;
+use crate::config::Config;
+use crate::control::{ControlEvent, ProxyCall, ShardCore, WorkerLink};
+use crate::outcome::Outcome;
+use crate::ownership::Owners;
+use crate::registry::EventHandlers;
+use crate::session::LinkId;
+use crate::spawn::Spawn;
+use crate::wire::{CallId, Hosting, Opening};
+
+/// Where a transfer to a worker goes: its link, and what the opening must carry.
+pub(super) struct Serving {
+    pub(super) carrier: Arc<dyn Carrier>,
+    pub(super) fence: Fence,
+    pub(super) generation: Generation,
+}
+
+/// What a shard is told and asked.
+pub(super) enum Input {
+    Link(Arc<dyn Carrier>),
+    LinkLost(LinkId),
+    Owners(Arc<dyn Owners>),
+    Call(NodeId, ProxyCall, oneshot::Sender<Outcome>),
+    Cancel(NodeId, CallId),
+    Hosting(NodeId, oneshot::Sender<Hosting>),
+    Serving(NodeId, oneshot::Sender<Option<Serving>>),
+    Workers(oneshot::Sender<Vec<(NodeId, NodeStatus, Option<Fence>)>>),
+    Handled(Handled),
+}
+
+/// What a shard runs with.
+pub(super) struct ShardSettings {
+    pub(super) config: Config,
+    pub(super) owners: Arc<dyn Owners>,
+    pub(super) handlers: EventHandlers,
+    pub(super) spawn: Arc<dyn Spawn>,
+    pub(super) changes: broadcast::Sender<WorkerChange>,
+}
+
+pub(super) struct Shard {
+    core: ShardCore,
+    streams: Streams,
+    states: States,
+    replies: BTreeMap<CallId, oneshot::Sender<Outcome>>,
+    inbox: mpsc::Receiver<Input>,
+    own_inbox: mpsc::WeakSender<Input>,
+    spawn: Arc<dyn Spawn>,
+    changes: broadcast::Sender<WorkerChange>,
+}
+
+impl Shard {
+    pub(super) fn new(
+        settings: ShardSettings,
+        inbox: mpsc::Receiver<Input>,
+        own_inbox: mpsc::WeakSender<Input>,
+    ) -> Self {
+        Self {
+            core: ShardCore::new(settings.config, settings.owners),
+            streams: Streams::new(Some(Opening::Session)),
+            states: States::new(settings.handlers),
+            replies: BTreeMap::new(),
+            inbox,
+            own_inbox,
+            spawn: settings.spawn,
+            changes: settings.changes,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        while self.turn().await {}
+    }
+
+    async fn turn(&mut self) -> bool {
+        let timeout = self.core.poll_timeout();
+        let mut input = None;
+        tokio::select! {
+            biased;
+            event = self.streams.next() => self.handle_stream(event),
+            message = self.inbox.recv() => match message {
+                Some(message) => input = Some(message),
+                None => return false,
+            },
+            () = sleep_until(timeout) => {}
+        }
+        let mut taken = 0;
+        while let Some(message) = input.take().or_else(|| self.inbox.try_recv().ok()) {
+            self.handle_input(message);
+            taken += 1;
+            if taken >= BURST_MAX {
+                break;
+            }
+        }
+        if self.core.poll_timeout().is_some_and(|at| at <= now()) {
+            self.core.handle_timeout(now());
+        }
+        self.drain();
+        true
+    }
+
+    fn handle_stream(&mut self, event: StreamEvent) {
+        match event {
+            StreamEvent::Frame(link, lane, frame) => self.core.handle_frame(now(), link, lane, &frame),
+            StreamEvent::Lost(link) => self.close_link(link, "a stream was lost"),
+        }
+    }
+
+    fn handle_input(&mut self, input: Input) {
+        match input {
+            Input::Link(carrier) => {
+                let (link, boot, role) = (carrier.id(), carrier.peer().clone(), carrier.role());
+                self.streams.add_link(carrier);
+                self.core.handle_link(now(), WorkerLink { link, boot, role });
+            }
+            Input::LinkLost(link) => self.forget_link(link),
+            Input::Owners(owners) => self.core.handle_owners(now(), owners),
+            Input::Call(worker, call, reply) => {
+                self.replies.insert(call.id.clone(), reply);
+                self.core.handle_call(now(), &worker, call);
+            }
+            Input::Cancel(worker, id) => self.core.handle_cancel(&worker, &id),
+            // Whoever asked and went away wants no answer.
+            Input::Hosting(worker, reply) => drop(reply.send(self.core.hosting(&worker))),
+            Input::Serving(worker, reply) => drop(reply.send(self.serving(&worker))),
+            Input::Workers(reply) => {
+                let workers =
+                    self.core.workers().map(|(worker, status, hosted)| (worker.clone(), status, hosted));
+                drop(reply.send(workers.collect()));
+            }
+            Input::Handled(handled) => self.handle_handled(handled),
+        }
+    }
+
+    fn serving(&self, worker: &NodeId) -> Option<Serving> {
+        let (link, fence, generation) = self.core.serving(worker)?;
+        Some(Serving { carrier: self.streams.carrier(link)?.clone(), fence, generation })
+    }
+
+    fn handle_handled(&mut self, handled: Handled) {
+        let Handled { worker, generation, task, through, checkpoint, state } = handled;
+        if let Some(state) = state
+            && self.core.follows(&worker, generation, &task)
+        {
+            self.states.keep(worker.clone(), task.clone(), state);
+        }
+        self.core.handle_handled(now(), &worker, generation, &task, through, checkpoint);
+    }
+
+    fn close_link(&mut self, link: LinkId, why: &str) {
+        if let Some(carrier) = self.streams.carrier(link) {
+            carrier.close(why);
+        }
+        self.forget_link(link);
+    }
+
+    fn forget_link(&mut self, link: LinkId) {
+        self.streams.remove_link(link);
+        self.core.handle_link_lost(now(), link);
+    }
+
+    fn drain(&mut self) {
+        loop {
+            if let Some(transmit) = self.core.poll_transmit() {
+                if !self.streams.push(transmit.link, transmit.lane, transmit.frame) {
+                    self.close_link(transmit.link, "the worker does not read");
+                }
+            } else if let Some(event) = self.core.poll_event() {
+                self.handle_event(event);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: ControlEvent) {
+        match event {
+            ControlEvent::OpenEventLane(link) => self.streams.open(link, Lane::Event),
+            ControlEvent::Reply(id, outcome) => {
+                if let Some(reply) = self.replies.remove(&id) {
+                    drop(reply.send(outcome));
+                }
+            }
+            ControlEvent::Handle(batch) => {
+                // Without an inbox the shard is on its way out.
+                let Some(inbox) = self.own_inbox.upgrade() else { return };
+                if let Some(handled) = self.states.handle(batch, self.spawn.as_ref(), &inbox) {
+                    self.handle_handled(handled);
+                }
+            }
+            ControlEvent::Forgotten(worker) => self.states.forget(&worker),
+            ControlEvent::Status { worker, status, hosted } => {
+                // Nobody has to listen.
+                drop(self.changes.send(WorkerChange::Status { worker, status, hosted }));
+            }
+            ControlEvent::Redelivered(count) => drop(self.changes.send(WorkerChange::Redelivered { count })),
+            ControlEvent::CloseLink(link, why) => self.close_link(link, why),
+        }
+    }
+}

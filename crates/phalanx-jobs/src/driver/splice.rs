@@ -1,0 +1,128 @@
+//! Transfers on their way: from this node to a worker, or through this node for another control node.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::Stream as ChunkStream;
+use phalanx_base::{Generation, Lane, NodeId};
+use tokio::sync::oneshot;
+
+use super::control::ControlService;
+use super::{peers, transfers};
+use crate::carrier::{CarrierLost, Stream};
+use crate::outcome::Reason;
+use crate::transfer::TransferError;
+use crate::wire::{Opening, Receipt, TaskId, TransferId, TransferReply};
+
+/// Numbers transfers: unique in this process, which is all that the receiver needs to tell them apart.
+static NEXT_TRANSFER: AtomicU64 = AtomicU64::new(1);
+
+impl ControlService {
+    /// Sends chunks into a task, wherever its worker's proxy is.
+    pub(super) async fn send<E: std::fmt::Display>(
+        &self,
+        worker: &NodeId,
+        generation: Generation,
+        task: &TaskId,
+        chunks: impl ChunkStream<Item = Result<Bytes, E>> + Send,
+    ) -> Result<Receipt, TransferError> {
+        let transfer = TransferId(NEXT_TRANSFER.fetch_add(1, Ordering::Relaxed));
+        let (owner, _) = self.locate(worker).await.map_err(TransferError::Refused)?;
+        let opened = if owner == self.0.boot.node {
+            self.open_local(worker, generation, task.clone(), transfer).await
+        } else {
+            self.open_peer(owner, worker, generation, task.clone(), transfer).await
+        };
+        match opened {
+            Ok((stream, opening)) => transfers::send(stream, opening, chunks).await,
+            Err(error) => {
+                self.cache_location(worker, None);
+                Err(error)
+            }
+        }
+    }
+
+    async fn open_local(
+        &self,
+        worker: &NodeId,
+        generation: Generation,
+        task: TaskId,
+        transfer: TransferId,
+    ) -> Result<(Stream, Opening), TransferError> {
+        let serving = self.0.local.serving(worker).await;
+        let serving = serving.ok_or(TransferError::Refused(Reason::NotHosted))?;
+        if serving.generation != generation {
+            return Err(TransferError::Refused(Reason::OtherGeneration));
+        }
+        let opened = serving.carrier.open(Lane::Bulk).await;
+        let stream = opened.map_err(|CarrierLost| TransferError::LinkLost)?;
+        Ok((stream, Opening::Transfer { fence: serving.fence, generation, task, transfer }))
+    }
+
+    async fn open_peer(
+        &self,
+        owner: NodeId,
+        worker: &NodeId,
+        generation: Generation,
+        task: TaskId,
+        transfer: TransferId,
+    ) -> Result<(Stream, Opening), TransferError> {
+        let unreachable = TransferError::Refused(Reason::OwnerUnreachable(owner.clone()));
+        let (reply, answer) = oneshot::channel();
+        if self.0.peers.send(peers::Input::Carrier(owner, reply)).await.is_err() {
+            return Err(TransferError::Refused(Reason::ShuttingDown));
+        }
+        let Some(carrier) = answer.await.ok().flatten() else { return Err(unreachable) };
+        let stream = carrier.open(Lane::Bulk).await.map_err(|CarrierLost| TransferError::LinkLost)?;
+        Ok((stream, Opening::PeerTransfer { worker: worker.clone(), generation, task, transfer }))
+    }
+
+    /// Carries a transfer of another control node on to a worker whose proxy this node hosts.
+    pub(super) async fn relay(
+        &self,
+        mut from: Stream,
+        worker: NodeId,
+        generation: Generation,
+        task: TaskId,
+        transfer: TransferId,
+    ) {
+        match self.open_local(&worker, generation, task, transfer).await {
+            Ok((to, opening)) => splice(from, to, opening).await,
+            Err(error) => {
+                let reason = match error {
+                    TransferError::Refused(reason) => reason,
+                    _ => Reason::LinkLost,
+                };
+                let _ = from.sink.send(&[TransferReply::Refused(reason).to_frame()]).await;
+                from.sink.finish();
+            }
+        }
+    }
+}
+
+/// Carries frames one way and the reply the other, until either end is done. What is dropped here is closed for both.
+async fn splice(mut from: Stream, mut to: Stream, opening: Opening) {
+    let Stream { sink: to_sink, source: to_source } = &mut to;
+    let onward = async {
+        to_sink.send(&[opening.to_frame()]).await?;
+        while let Some(frame) = from.source.next().await? {
+            to_sink.send(&[frame]).await?;
+        }
+        to_sink.finish();
+        Ok::<(), CarrierLost>(())
+    };
+    tokio::pin!(onward);
+    let reply = to_source.next();
+    tokio::pin!(reply);
+    let reply = tokio::select! {
+        biased;
+        early = &mut reply => early,
+        sent = &mut onward => match sent {
+            Ok(()) | Err(CarrierLost) => reply.await,
+        },
+    };
+    if let Ok(Some(frame)) = reply {
+        let _ = from.sink.send(&[frame]).await;
+        from.sink.finish();
+    }
+}

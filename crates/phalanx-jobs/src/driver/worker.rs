@@ -1,0 +1,460 @@
+//! Runs a worker: frames and the user's answers in, frames and the user's work out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_channel::{Receiver, Sender};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::{AbortHandle, BoxFuture, abortable};
+use futures_util::stream::FuturesUnordered;
+use phalanx_base::{Address, Fence, Generation, Lane, NodeId, NodeStatus};
+use tokio::sync::{mpsc, watch};
+
+use super::streams::{StreamEvent, Streams};
+use super::transfers::receive;
+use super::{BURST_MAX, INBOX_MAX, now, sleep_until};
+use crate::carrier::{Carrier, Stream};
+use crate::config::Config;
+use crate::context::{FromUser, Refusal, RequestContext, ToTask};
+use crate::outcome::{Reason, TaskEnd};
+use crate::ownership::{Finder, FinderConfig, Target};
+use crate::registry::{Jobs, TaskParts};
+use crate::session::LinkId;
+use crate::spawn::Spawn;
+use crate::tasks::COMMANDS_MAX;
+use crate::transfer::{TRANSFERS_WAITING_MAX, Transfer};
+use crate::wire::{CallId, TaskId, TransferId};
+use crate::worker::{WorkerCore, WorkerEvent, WorkerIdentity};
+
+/// How a worker that looks for its owner dials.
+pub trait Dial: Send + Sync + 'static {
+    /// Dials a target and hands the link over; says whether that was possible.
+    fn dial(&self, target: Target) -> BoxFuture<'static, bool>;
+}
+
+/// What a worker runs with.
+pub struct WorkerSettings {
+    /// Who it is.
+    pub identity: WorkerIdentity,
+    /// Timing and caps.
+    pub config: Config,
+    /// Its job classes.
+    pub jobs: Jobs,
+    /// How it starts work.
+    pub spawn: Arc<dyn Spawn>,
+    /// How it looks for its owner, and a seed that spreads its tries; `None` for a control node, which is linked to all
+    /// others anyway.
+    pub finder: Option<(FinderConfig, u64, Arc<dyn Dial>)>,
+}
+
+/// How a worker is, for whoever watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerView {
+    /// Its state.
+    pub status: NodeStatus,
+    /// Who hosts its proxy.
+    pub owner: Option<NodeId>,
+    /// How many tasks run.
+    pub tasks: usize,
+}
+
+enum Input {
+    Link(Arc<dyn Carrier>),
+    LinkLost(LinkId),
+    Session(LinkId, Lane, Stream),
+    Transfer(IncomingTransfer),
+    Discovered(Vec<Address>),
+}
+
+struct IncomingTransfer {
+    link: LinkId,
+    fence: Fence,
+    generation: Generation,
+    task: TaskId,
+    transfer: TransferId,
+    stream: Stream,
+}
+
+/// A handle to a running worker: cheap to clone. The worker stops when the last one is dropped.
+#[derive(Clone)]
+pub struct WorkerService {
+    inbox: mpsc::Sender<Input>,
+    view: watch::Receiver<WorkerView>,
+}
+
+impl WorkerService {
+    /// Starts a worker.
+    #[must_use]
+    pub fn start(settings: WorkerSettings) -> Self {
+        let (sender, inbox) = mpsc::channel(INBOX_MAX);
+        let first = WorkerView { status: NodeStatus::Connecting, owner: None, tasks: 0 };
+        let (view_sender, view) = watch::channel(first);
+        let spawn = settings.spawn.clone();
+        spawn.spawn(Box::pin(Driver::new(settings, inbox, view_sender).run()));
+        Self { inbox: sender, view }
+    }
+
+    /// How the worker is, as it changes.
+    #[must_use]
+    pub fn view(&self) -> watch::Receiver<WorkerView> {
+        self.view.clone()
+    }
+
+    /// A link to a control node is up.
+    pub async fn link_up(&self, carrier: Arc<dyn Carrier>) {
+        self.tell(Input::Link(carrier)).await;
+    }
+
+    /// A link is lost.
+    pub async fn link_lost(&self, link: LinkId) {
+        self.tell(Input::LinkLost(link)).await;
+    }
+
+    /// Discovery has found these addresses.
+    pub async fn discovered(&self, addresses: Vec<Address>) {
+        self.tell(Input::Discovered(addresses)).await;
+    }
+
+    pub(super) async fn session(&self, link: LinkId, lane: Lane, stream: Stream) {
+        self.tell(Input::Session(link, lane, stream)).await;
+    }
+
+    pub(super) async fn transfer(
+        &self,
+        link: LinkId,
+        (fence, generation): (Fence, Generation),
+        (task, transfer): (TaskId, TransferId),
+        stream: Stream,
+    ) {
+        self.tell(Input::Transfer(IncomingTransfer { link, fence, generation, task, transfer, stream }))
+            .await;
+    }
+
+    async fn tell(&self, input: Input) {
+        // A worker that has stopped wants to know nothing.
+        let _ = self.inbox.send(input).await;
+    }
+}
+
+/// A running task, from the driver's side.
+struct TaskSlot {
+    signals: Sender<ToTask>,
+    transfers: Sender<Transfer>,
+    abort: AbortHandle,
+}
+
+struct Driver {
+    core: WorkerCore,
+    worker: NodeId,
+    jobs: Jobs,
+    spawn: Arc<dyn Spawn>,
+    streams: Streams,
+    inbox: mpsc::Receiver<Input>,
+    from_user: Receiver<FromUser>,
+    answers: Sender<FromUser>,
+    requests: BTreeMap<CallId, AbortHandle>,
+    tasks: BTreeMap<TaskId, TaskSlot>,
+    finder: Option<(Finder, Arc<dyn Dial>)>,
+    dials: FuturesUnordered<BoxFuture<'static, bool>>,
+    view: watch::Sender<WorkerView>,
+}
+
+/// What woke the driver.
+enum Woken {
+    Stream(StreamEvent),
+    User(FromUser),
+    Input(Option<Input>),
+    Dialled,
+    Time,
+}
+
+impl Driver {
+    fn new(settings: WorkerSettings, inbox: mpsc::Receiver<Input>, view: watch::Sender<WorkerView>) -> Self {
+        let WorkerSettings { identity, config, jobs, spawn, finder } = settings;
+        let (answers, from_user) = async_channel::bounded(INBOX_MAX);
+        Self {
+            worker: identity.boot.node.clone(),
+            core: WorkerCore::new(identity, config),
+            jobs,
+            spawn,
+            streams: Streams::new(None),
+            inbox,
+            from_user,
+            answers,
+            requests: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            finder: finder.map(|(config, seed, dial)| (Finder::new(config, seed, now()), dial)),
+            dials: FuturesUnordered::new(),
+            view,
+        }
+    }
+
+    async fn run(mut self) {
+        while self.turn().await {}
+        for (_, slot) in std::mem::take(&mut self.tasks) {
+            slot.abort.abort();
+        }
+        for (_, abort) in std::mem::take(&mut self.requests) {
+            abort.abort();
+        }
+    }
+
+    /// Waits for something, then takes a burst from each source, so that none starves another. Says whether to go on.
+    async fn turn(&mut self) -> bool {
+        let finder_timeout = self.finder.as_ref().and_then(|(finder, _)| finder.poll_timeout());
+        let timeout = [self.core.poll_timeout(), finder_timeout].into_iter().flatten().min();
+        let woken = tokio::select! {
+            biased;
+            event = self.streams.next() => Woken::Stream(event),
+            message = self.from_user.recv() => match message {
+                Ok(message) => Woken::User(message),
+                Err(_) => Woken::Input(None),
+            },
+            input = self.inbox.recv() => Woken::Input(input),
+            Some(_) = self.dials.next() => Woken::Dialled,
+            () = sleep_until(timeout) => Woken::Time,
+        };
+        match woken {
+            Woken::Stream(event) => self.handle_stream(event),
+            Woken::User(message) => self.handle_user(message),
+            Woken::Input(Some(input)) => self.handle_input(input),
+            Woken::Input(None) => return false,
+            Woken::Dialled => {
+                if let Some((finder, _)) = &mut self.finder {
+                    finder.handle_dialled();
+                }
+            }
+            Woken::Time => {}
+        }
+        for _ in 0..BURST_MAX {
+            let Ok(message) = self.from_user.try_recv() else { break };
+            self.handle_user(message);
+        }
+        for _ in 0..BURST_MAX {
+            let Ok(input) = self.inbox.try_recv() else { break };
+            self.handle_input(input);
+        }
+        self.handle_time();
+        self.drain();
+        true
+    }
+
+    fn handle_time(&mut self) {
+        let now = now();
+        if self.core.poll_timeout().is_some_and(|at| at <= now) {
+            self.core.handle_timeout(now);
+        }
+        if let Some((finder, _)) = &mut self.finder {
+            finder.handle_timeout(now);
+        }
+    }
+
+    fn handle_stream(&mut self, event: StreamEvent) {
+        match event {
+            StreamEvent::Frame(link, lane, frame) => {
+                if let Err(violation) = self.core.handle_frame(now(), link, lane, &frame) {
+                    tracing::warn!(worker = %self.worker, %violation, "closing a link whose peer breaks the protocol");
+                    self.close_link(link, "the control node broke the protocol");
+                }
+            }
+            StreamEvent::Lost(link) => self.close_link(link, "a stream was lost"),
+        }
+    }
+
+    fn handle_user(&mut self, message: FromUser) {
+        match message {
+            FromUser::Emit(task, body) => self.core.handle_emit(&task, body),
+            FromUser::Answer(call, outcome) => {
+                self.requests.remove(&call);
+                self.core.handle_answer(&call, outcome);
+            }
+            FromUser::TaskEnd(task, end) => {
+                self.tasks.remove(&task);
+                self.core.handle_task_end(&task, end);
+            }
+        }
+    }
+
+    fn handle_input(&mut self, input: Input) {
+        match input {
+            Input::Link(carrier) => {
+                if let Some((finder, _)) = &mut self.finder {
+                    finder.handle_linked(now(), carrier.peer().node.clone());
+                }
+                self.streams.add_link(carrier);
+            }
+            Input::LinkLost(link) => self.forget_link(link),
+            Input::Session(link, lane, stream) => {
+                if let Some(carrier) = self.streams.carrier(link) {
+                    self.core.handle_session(now(), link, carrier.peer().clone());
+                    self.streams.insert(link, lane, stream);
+                }
+            }
+            Input::Transfer(incoming) => self.handle_transfer(incoming),
+            Input::Discovered(addresses) => {
+                if let Some((finder, _)) = &mut self.finder {
+                    finder.handle_discovered(addresses);
+                }
+            }
+        }
+    }
+
+    fn handle_transfer(&mut self, incoming: IncomingTransfer) {
+        let IncomingTransfer { link, fence, generation, task, transfer, stream } = incoming;
+        let checked = self.core.check_transfer(link, fence, generation, &task);
+        let taken = checked.and_then(|()| {
+            let slot = self.tasks.get(&task).ok_or(Reason::NoSuchTask)?;
+            let (pieces, transfer) = Transfer::new(transfer);
+            match slot.transfers.try_send(transfer) {
+                Ok(()) => Ok(pieces),
+                Err(_) => Err(Reason::Busy(crate::outcome::Cap::Inbox)),
+            }
+        });
+        self.spawn.spawn(Box::pin(receive(stream, taken)));
+    }
+
+    fn close_link(&mut self, link: LinkId, why: &str) {
+        if let Some(carrier) = self.streams.carrier(link) {
+            carrier.close(why);
+        }
+        self.forget_link(link);
+    }
+
+    fn forget_link(&mut self, link: LinkId) {
+        if let Some(carrier) = self.streams.remove_link(link) {
+            self.core.handle_link_lost(now(), link);
+            if let Some((finder, _)) = &mut self.finder {
+                finder.handle_unlinked(&carrier.peer().node);
+            }
+        }
+    }
+
+    /// Does what the cores have decided, until nothing is left.
+    fn drain(&mut self) {
+        loop {
+            if let Some(transmit) = self.core.poll_transmit() {
+                if !self.streams.push(transmit.link, transmit.lane, transmit.frame) {
+                    self.close_link(transmit.link, "the control node does not read");
+                }
+            } else if let Some(event) = self.core.poll_event() {
+                self.handle_event(event);
+            } else if let Some((finder, dial)) = &mut self.finder
+                && let Some(target) = finder.poll_dial()
+            {
+                self.dials.push(dial.dial(target));
+            } else {
+                break;
+            }
+        }
+        let view = WorkerView {
+            status: self.core.status(),
+            owner: self.core.owner().cloned(),
+            tasks: self.core.running_tasks(),
+        };
+        self.view.send_if_modified(|seen| {
+            let changed = *seen != view;
+            *seen = view;
+            changed
+        });
+    }
+
+    fn handle_event(&mut self, event: WorkerEvent) {
+        match event {
+            WorkerEvent::RunRequest { call, deadline, class, body } => {
+                self.run_request(call, deadline, &class, body)
+            }
+            WorkerEvent::RunTask { task, class, body } => self.run_task(task, &class, body),
+            WorkerEvent::Command { task, call, body } => self.signal(&task, ToTask::Command(call, body)),
+            WorkerEvent::CancelRequest(call) => {
+                if let Some(abort) = self.requests.remove(&call) {
+                    abort.abort();
+                }
+            }
+            WorkerEvent::StopTask(task, at) => self.signal(&task, ToTask::Stop(at)),
+            WorkerEvent::AbortTask(task) => {
+                if let Some(slot) = self.tasks.remove(&task) {
+                    slot.abort.abort();
+                }
+            }
+            WorkerEvent::Status(status) => {
+                let tasks: Vec<TaskId> = self.tasks.keys().cloned().collect();
+                for task in tasks {
+                    self.signal(&task, ToTask::Status(status));
+                }
+            }
+            WorkerEvent::CloseLink(link, why) => self.close_link(link, why),
+            WorkerEvent::Owned { .. }
+            | WorkerEvent::Standbys { .. }
+            | WorkerEvent::Orphaned
+            | WorkerEvent::Redirected(_) => self.tell_finder(event),
+        }
+    }
+
+    fn tell_finder(&mut self, event: WorkerEvent) {
+        let Some((finder, _)) = &mut self.finder else { return };
+        match event {
+            WorkerEvent::Owned { owner, standbys } => {
+                tracing::info!(worker = %self.worker, %owner, "attached");
+                finder.handle_owned(standbys);
+            }
+            WorkerEvent::Standbys { owner, standbys } => finder.handle_standbys(&owner, standbys),
+            WorkerEvent::Orphaned => {
+                tracing::info!(worker = %self.worker, "looking for an owner");
+                finder.handle_orphaned(now());
+            }
+            WorkerEvent::Redirected(owner) => finder.handle_redirect(now(), owner),
+            _ => {}
+        }
+    }
+
+    fn signal(&self, task: &TaskId, signal: ToTask) {
+        if let Some(slot) = self.tasks.get(task) {
+            // A task that is full of commands misses a change of state; it sees the next one. Commands themselves are
+            // counted before they come here.
+            let _ = slot.signals.try_send(signal);
+        }
+    }
+
+    fn run_request(&mut self, call: CallId, deadline: Instant, class: &str, body: Bytes) {
+        let Some(job) = self.jobs.class(class) else { return };
+        let cx = RequestContext {
+            call: call.clone(),
+            worker: self.worker.clone(),
+            deadline,
+            refusal: Refusal::default(),
+            spawn: self.spawn.clone(),
+        };
+        let (handler, abort) = abortable(async move { job.request(cx, body).await });
+        self.requests.insert(call.clone(), abort);
+        let answers = self.answers.clone();
+        self.spawn.spawn_user(Box::pin(async move {
+            if let Ok(outcome) = handler.await {
+                let _ = answers.send(FromUser::Answer(call, outcome)).await;
+            }
+        }));
+    }
+
+    fn run_task(&mut self, task: TaskId, class: &str, body: Bytes) {
+        let Some(job) = self.jobs.class(class) else { return };
+        // Room for every command that may wait, a stop, and a few changes of state.
+        let (signals, signals_receiver) = async_channel::bounded(COMMANDS_MAX + 8);
+        let (transfers, transfers_receiver) = async_channel::bounded(TRANSFERS_WAITING_MAX);
+        let parts = TaskParts {
+            task: task.clone(),
+            worker: self.worker.clone(),
+            signals: signals_receiver,
+            transfers: transfers_receiver,
+            answers: self.answers.clone(),
+            spawn: self.spawn.clone(),
+        };
+        let (handler, abort) = abortable(async move { job.task(parts, body).await });
+        self.tasks.insert(task.clone(), TaskSlot { signals, transfers, abort });
+        let answers = self.answers.clone();
+        self.spawn.spawn_user(Box::pin(async move {
+            let end = handler.await.unwrap_or(TaskEnd::Stopped);
+            let _ = answers.send(FromUser::TaskEnd(task, end)).await;
+        }));
+    }
+}

@@ -1,0 +1,281 @@
+//! The worker's search for its owner: whom to dial next, and how long to wait between rounds.
+//!
+//! Everybody who was owned by a lost control node searches at the same moment. So each round waits for a random part of
+//! a window that doubles (*full jitter*, as in M. Brooker, "Exponential Backoff And Jitter", 2015): at most ten seconds
+//! in the first minute, when an owner is likely to be there, and up to thirty later.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use phalanx_base::{Address, NodeId};
+
+use crate::wire::Standby;
+
+/// The timing of the search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinderConfig {
+    /// The window of the second round; the first starts at once.
+    pub backoff_min: Duration,
+    /// The greatest window in the first minute.
+    pub backoff_max: Duration,
+    /// The greatest window after it.
+    pub backoff_max_later: Duration,
+    /// How long a control node that was reached may take to accept the worker or to name its owner.
+    pub attach_timeout: Duration,
+}
+
+impl Default for FinderConfig {
+    fn default() -> Self {
+        Self {
+            backoff_min: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(10),
+            backoff_max_later: Duration::from_secs(30),
+            attach_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+/// How many dials run at one time: the last owner and both standbys.
+const DIALS_MAX: usize = 3;
+
+/// How many discovered addresses are kept: each round tries them all.
+const DISCOVERED_MAX: usize = 64;
+
+/// After how long a search is an old one.
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// Someone to dial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Which node, if that is known before.
+    pub node: Option<NodeId>,
+    /// Where, in this order.
+    pub addresses: Vec<Address>,
+}
+
+/// The search. Ask [`Finder::poll_dial`] after each call, and [`Finder::handle_timeout`] when
+/// [`Finder::poll_timeout`] has passed.
+#[derive(Debug)]
+pub struct Finder {
+    config: FinderConfig,
+    random: u64,
+    known: Vec<Standby>,
+    discovered: Vec<Address>,
+    linked: BTreeSet<NodeId>,
+    queue: VecDeque<Target>,
+    dials: usize,
+    /// Since when the worker has had no owner; `None` while it has one.
+    orphan_since: Option<Instant>,
+    rounds: u32,
+    next_round_at: Option<Instant>,
+}
+
+impl Finder {
+    /// A search that starts at once. The seed spreads the rounds of different workers.
+    #[must_use]
+    pub fn new(config: FinderConfig, seed: u64, now: Instant) -> Self {
+        Self {
+            config,
+            random: seed,
+            known: Vec::new(),
+            discovered: Vec::new(),
+            linked: BTreeSet::new(),
+            queue: VecDeque::new(),
+            dials: 0,
+            orphan_since: Some(now),
+            rounds: 0,
+            next_round_at: Some(now),
+        }
+    }
+
+    /// The worker is owned: the search ends. `known` are the owner and its standbys, best first.
+    pub fn handle_owned(&mut self, known: Vec<Standby>) {
+        self.known = known;
+        self.orphan_since = None;
+        self.next_round_at = None;
+        self.rounds = 0;
+        self.queue.clear();
+    }
+
+    /// The standbys of the owner have changed.
+    pub fn handle_standbys(&mut self, owner: &NodeId, standbys: Vec<Standby>) {
+        self.known.retain(|known| known.node == *owner);
+        self.known.extend(standbys);
+    }
+
+    /// The worker has no owner any more: the search starts at once.
+    pub fn handle_orphaned(&mut self, now: Instant) {
+        if self.orphan_since.is_none() {
+            self.orphan_since = Some(now);
+            self.next_round_at = Some(now);
+        }
+    }
+
+    /// Someone has named the owner: it is dialled next, and the round gets time to end well.
+    pub fn handle_redirect(&mut self, now: Instant, owner: Standby) {
+        self.known.retain(|known| known.node != owner.node);
+        self.known.insert(0, owner.clone());
+        if !self.linked.contains(&owner.node) {
+            self.queue.push_front(Target {
+                node: Some(owner.node),
+                addresses: owner.addresses.iter().cloned().collect(),
+            });
+        }
+        self.next_round_at = Some(now + self.config.attach_timeout);
+    }
+
+    /// Discovery has found these addresses. They are only ever added.
+    pub fn handle_discovered(&mut self, addresses: impl IntoIterator<Item = Address>) {
+        for address in addresses {
+            if self.discovered.len() < DISCOVERED_MAX && !self.discovered.contains(&address) {
+                self.discovered.push(address);
+            }
+        }
+    }
+
+    /// A link to a control node is up.
+    pub fn handle_linked(&mut self, now: Instant, node: NodeId) {
+        self.linked.insert(node);
+        if self.orphan_since.is_some() {
+            self.next_round_at = Some(now + self.config.attach_timeout);
+        }
+    }
+
+    /// A link to a control node is lost.
+    pub fn handle_unlinked(&mut self, node: &NodeId) {
+        self.linked.remove(node);
+    }
+
+    /// A dial has ended, well or not.
+    pub fn handle_dialled(&mut self) {
+        self.dials = self.dials.saturating_sub(1);
+    }
+
+    /// Starts the next round when it is time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let Some(since) = self.orphan_since else { return };
+        if self.next_round_at.is_none_or(|at| now < at) {
+            return;
+        }
+        let most = if now.saturating_duration_since(since) < YOUNG {
+            self.config.backoff_max
+        } else {
+            self.config.backoff_max_later
+        };
+        let window = self.config.backoff_min.saturating_mul(1 << self.rounds.min(16)).min(most);
+        self.rounds += 1;
+        // The wait counts from the end of the slowest dial's patience, so that rounds do not pile up.
+        let wait = window.mul_f64(self.fraction());
+        self.next_round_at = Some(now + wait + self.config.attach_timeout);
+        self.fill_queue();
+    }
+
+    /// Whom to dial now, if anyone.
+    pub fn poll_dial(&mut self) -> Option<Target> {
+        if self.orphan_since.is_none() || self.dials >= DIALS_MAX {
+            return None;
+        }
+        let target = self.queue.pop_front()?;
+        self.dials += 1;
+        Some(target)
+    }
+
+    /// When to call [`Finder::handle_timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_round_at
+    }
+
+    fn fill_queue(&mut self) {
+        self.queue.clear();
+        for known in self.known.iter().filter(|known| !self.linked.contains(&known.node)) {
+            let addresses = known.addresses.iter().cloned().collect();
+            self.queue.push_back(Target { node: Some(known.node.clone()), addresses });
+        }
+        let mut discovered: Vec<Address> = self
+            .discovered
+            .iter()
+            .filter(|address| !self.queue.iter().any(|target| target.addresses.contains(address)))
+            .cloned()
+            .collect();
+        // Fisher and Yates: everybody who was told the same list would otherwise dial the same first one.
+        for at in (1..discovered.len()).rev() {
+            let other = (self.next_random() % (at as u64 + 1)) as usize;
+            discovered.swap(at, other);
+        }
+        self.queue
+            .extend(discovered.into_iter().map(|address| Target { node: None, addresses: vec![address] }));
+    }
+
+    fn fraction(&mut self) -> f64 {
+        (self.next_random() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// SplitMix64 (Steele, Lea and Flood, 2014): spreading needs no more.
+    fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+    use phalanx_base::AddressList;
+
+    fn standby(name: &str, port: u16) -> Standby {
+        let address: Address = format!("127.0.0.1:{port}").parse().unwrap();
+        Standby { node: NodeId::new(name).unwrap(), addresses: AddressList::from(address) }
+    }
+
+    fn dialled(finder: &mut Finder) -> Vec<Option<String>> {
+        std::iter::from_fn(|| finder.poll_dial()).map(|target| target.node.map(|n| n.to_string())).collect()
+    }
+
+    #[test]
+    fn an_orphan_dials_its_last_owner_and_the_standbys_first() {
+        let now = Instant::now();
+        let mut finder = Finder::new(FinderConfig::default(), 1, now);
+        finder.handle_discovered(["127.0.0.1:9".parse().unwrap()]);
+        finder.handle_owned(vec![standby("a", 1), standby("b", 2)]);
+        assert_eq!(finder.poll_timeout(), None);
+        finder.handle_orphaned(now);
+        finder.handle_timeout(now);
+        assert_eq!(dialled(&mut finder), [Some("a".to_owned()), Some("b".to_owned()), None]);
+        assert!(finder.poll_timeout() > Some(now));
+    }
+
+    #[test]
+    fn a_redirect_is_followed_at_once_unless_the_link_is_there() {
+        let now = Instant::now();
+        let mut finder = Finder::new(FinderConfig::default(), 1, now);
+        finder.handle_redirect(now, standby("b", 2));
+        assert_eq!(dialled(&mut finder), [Some("b".to_owned())]);
+        finder.handle_dialled();
+        finder.handle_linked(now, NodeId::new("b").unwrap());
+        finder.handle_redirect(now, standby("b", 2));
+        assert_eq!(dialled(&mut finder), Vec::<Option<String>>::new());
+    }
+
+    #[test]
+    fn rounds_wait_no_longer_than_their_window() {
+        let mut now = Instant::now();
+        let start = now;
+        let config = FinderConfig::default();
+        let mut finder = Finder::new(config.clone(), 7, now);
+        finder.handle_discovered(["127.0.0.1:9".parse().unwrap()]);
+        for _ in 0..40 {
+            finder.handle_timeout(now);
+            assert_eq!(finder.poll_dial().map(|target| target.addresses.len()), Some(1));
+            finder.handle_dialled();
+            let next = finder.poll_timeout().unwrap();
+            let most = if now - start < YOUNG { config.backoff_max } else { config.backoff_max_later };
+            assert!(next > now && next - now <= most + config.attach_timeout);
+            now = next;
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What a stream is for, and the frames of a transfer.
+
+use bytes::Bytes;
+use phalanx_base::{Fence, Generation, NodeId};
+use serde::{Deserialize, Serialize};
+
+use super::{DecodeError, Frame, Kind, TaskId};
+use crate::outcome::Reason;
+
+/// The first frame of each stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Opening {
+    /// A lane of a session between a control node (the opener) and a worker.
+    Session,
+    /// Calls from a control node to another one.
+    Peer,
+    /// Membership's messages between control nodes.
+    Gossip,
+    /// A transfer into a task of this worker.
+    Transfer {
+        /// The fence of the session.
+        fence: Fence,
+        /// The boot of the worker.
+        generation: Generation,
+        /// Where the bytes go.
+        task: TaskId,
+        /// Which transfer.
+        transfer: TransferId,
+    },
+    /// A transfer into a task of a worker whose proxy the receiver hosts.
+    PeerTransfer {
+        /// Which worker.
+        worker: NodeId,
+        /// The boot of the worker, as stamped where the transfer entered.
+        generation: Generation,
+        /// Where the bytes go.
+        task: TaskId,
+        /// Which transfer.
+        transfer: TransferId,
+    },
+}
+
+/// The number of a transfer into one task, unique for its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TransferId(pub u64);
+
+/// A piece of a transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk(pub Bytes);
+
+/// The end of a transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferEnd {
+    /// How many bytes were sent.
+    pub bytes: u64,
+    /// Their BLAKE3 hash.
+    pub blake3: [u8; 32],
+}
+
+/// What arrived: the receiver counted and hashed it itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// How many bytes the task has taken.
+    pub bytes: u64,
+    /// Their BLAKE3 hash.
+    pub blake3: [u8; 32],
+}
+
+/// What became of a transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferReply {
+    /// The task has taken all of it.
+    Received(Receipt),
+    /// The worker does not take it.
+    Refused(Reason),
+    /// The task let go of it before its end.
+    Abandoned,
+    /// Length or hash differ from what was announced.
+    Corrupt,
+}
+
+macro_rules! framed {
+    ($($type:ident),*) => {$(
+        impl $type {
+            /// The frame of this message.
+            #[must_use]
+            pub fn to_frame(&self) -> Frame {
+                super::message::encode(Kind::$type, self)
+            }
+
+            /// The message in a frame.
+            ///
+            /// # Errors
+            /// [`DecodeError`] when the frame is of another kind or does not decode.
+            pub fn from_frame(frame: &Frame) -> Result<Self, DecodeError> {
+                if frame.kind != Kind::$type as u8 {
+                    return Err(DecodeError::UnknownKind(frame.kind));
+                }
+                super::message::decode(Kind::$type, &frame.body)
+            }
+        }
+    )*};
+}
+
+framed!(Opening, TransferEnd, TransferReply);
+
+impl Chunk {
+    /// The frame of this chunk.
+    #[must_use]
+    pub fn into_frame(self) -> Frame {
+        Frame { kind: Kind::Chunk as u8, body: self.0 }
+    }
+}

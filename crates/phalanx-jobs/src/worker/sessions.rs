@@ -1,0 +1,153 @@
+//! The worker's sessions: links come and go, owners are accepted, given up and lost.
+
+use std::time::Instant;
+
+use phalanx_base::{Boot, Fence, Lane, Role};
+
+use super::{WorkerCore, WorkerEvent};
+use crate::ownership::Verdict;
+use crate::session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};
+use crate::wire::{Attach, Attached, Frame, Message, Nack, Release, Report, StandDown};
+
+impl WorkerCore {
+    /// A control node has opened a session over a link.
+    pub fn handle_session(&mut self, now: Instant, link: LinkId, control: Boot) {
+        let worker = &self.identity.boot.node;
+        let link_shared = (link, self.identity.role == Role::Control);
+        let session = Session::new(now, Side::Worker, control, worker, link_shared, &self.config);
+        self.sessions.entry(link).or_insert(session);
+    }
+
+    /// A link is lost, with its session.
+    pub fn handle_link_lost(&mut self, now: Instant, link: LinkId) {
+        self.sessions.remove(&link);
+        self.transmits.retain(|transmit| transmit.link != link);
+        self.orphan(now, link);
+    }
+
+    /// A frame has come.
+    ///
+    /// # Errors
+    /// A [`Violation`]: the frame had no effect; close the link.
+    pub fn handle_frame(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        lane: Lane,
+        frame: &Frame,
+    ) -> Result<(), Violation> {
+        let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
+        let message = match session.admit(now, lane, frame)? {
+            Admitted::Message(message) => message,
+            Admitted::Stale(_) => return Ok(()),
+        };
+        match message {
+            Message::Attach(attach) => self.handle_attach(now, link, attach),
+            Message::Redirect(redirect) => self.events.push_back(WorkerEvent::Redirected(redirect.owner)),
+            Message::Release(release) => self.handle_release(now, link, release),
+            Message::Beat(beat) => {
+                self.arbiter.handle_beat(link, beat.roster);
+                if let (Some(standbys), Some(session)) = (beat.standbys, self.sessions.get(&link)) {
+                    let owner = session.peer().node.clone();
+                    self.events.push_back(WorkerEvent::Standbys { owner, standbys });
+                }
+            }
+            Message::Ack(ack) => {
+                self.outbox.ack(&ack.task, ack.through, ack.checkpoint);
+                self.pump_events();
+            }
+            Message::Call(call) => self.handle_call(now, link, call),
+            Message::Cancel(cancel) => self.cancel(&cancel.id, crate::outcome::Reason::Cancelled),
+            other => return Err(Violation::NotPermitted(other.kind())),
+        }
+        Ok(())
+    }
+
+    fn handle_attach(&mut self, now: Instant, link: LinkId, attach: Attach) {
+        let Some(session) = self.sessions.get(&link) else { return };
+        let control = session.peer().clone();
+        match self.arbiter.handle_attach(now, link, &control, &attach) {
+            Verdict::Refused { present, fence } => self.send(link, Nack { present, fence }),
+            Verdict::Granted { fence, former } => {
+                if let Some(former) = former.filter(|former| former.link != link) {
+                    self.send(former.link, StandDown { fence: former.fence });
+                    if let Some(session) = self.sessions.get_mut(&former.link) {
+                        session.retire(now);
+                    }
+                }
+                if let Some(session) = self.sessions.get_mut(&link) {
+                    session.grant(now, fence);
+                }
+                self.welcome(link, fence);
+                self.events.push_back(WorkerEvent::Owned { owner: control.node, standbys: attach.standbys });
+                self.events.push_back(WorkerEvent::Status(self.status));
+            }
+        }
+    }
+
+    /// Tells a new owner everything that it must know, and sends again what is not acknowledged.
+    fn welcome(&mut self, link: LinkId, fence: Fence) {
+        self.outbox.rewind();
+        let snapshots: Vec<_> = self.outbox.snapshots(fence).collect();
+        let attached = Attached {
+            fence,
+            status: self.status,
+            labels: self.identity.labels.clone(),
+            classes: self.identity.classes.clone(),
+            tasks: u32::try_from(snapshots.len()).unwrap_or(u32::MAX),
+        };
+        self.send(link, attached);
+        for snapshot in snapshots {
+            self.send(link, snapshot);
+        }
+        self.pump_events();
+    }
+
+    fn handle_release(&mut self, now: Instant, link: LinkId, release: Release) {
+        if let Some(session) = self.sessions.get_mut(&link) {
+            session.retire(now);
+        }
+        self.orphan(now, link);
+        self.events.push_back(WorkerEvent::Redirected(release.owner));
+    }
+
+    /// The present owner is gone, if it was on this link.
+    fn orphan(&mut self, now: Instant, link: LinkId) {
+        if !self.arbiter.handle_lost(link) {
+            return;
+        }
+        for (task, at) in self.tasks.on_disconnect(now) {
+            self.tasks.stop(&task, at);
+            self.events.push_back(WorkerEvent::StopTask(task, at));
+        }
+        self.events.push_back(WorkerEvent::Orphaned);
+        self.events.push_back(WorkerEvent::Status(self.status()));
+    }
+
+    pub(super) fn time_out_sessions(&mut self, now: Instant) {
+        let is_due = |session: &&Session| session.poll_timeout().is_some_and(|at| at <= now);
+        let due: Vec<LinkId> = self.sessions.values().filter(is_due).map(Session::link).collect();
+        for link in due {
+            while let Some(session) = self.sessions.get_mut(&link)
+                && let Some(timeout) = session.handle_timeout(now)
+            {
+                match (timeout, session.fence()) {
+                    (SessionTimeout::Beat, Some(fence)) => self.report(link, fence),
+                    (SessionTimeout::Beat, None) => {}
+                    (SessionTimeout::Lost, _) => self.close(now, link, "the control node has been silent"),
+                    (SessionTimeout::Ended, _) => self.close(now, link, "the session has moved on"),
+                }
+            }
+        }
+    }
+
+    fn report(&mut self, link: LinkId, fence: Fence) {
+        let tasks = u32::try_from(self.tasks.running()).unwrap_or(u32::MAX);
+        self.send(link, Report { fence, status: self.status, tasks, labels: None });
+    }
+
+    fn close(&mut self, now: Instant, link: LinkId, why: &'static str) {
+        self.handle_link_lost(now, link);
+        self.events.push_back(WorkerEvent::CloseLink(link, why));
+    }
+}

@@ -1,0 +1,539 @@
+//! The state machine that decides who is alive among the control nodes and what the roster says.
+//!
+//! It only routes: the detector watches, the roster merges, the peers are called, the observations become events.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use phalanx_base::{Address, Boot, NodeId, Role, RosterView};
+
+use crate::config::{Config, ConfigError};
+use crate::detector::{Detector, Refusal};
+use crate::event::{Event, EventQueue, Liveness};
+use crate::identity::Identity;
+use crate::observations::{Observations, first_address};
+use crate::outbox::{Outbox, Transmit};
+use crate::peers::Peers;
+use crate::random::Random;
+use crate::record::{LocalMember, Record, RecordError, Standing};
+use crate::roster::{Merge, Roster};
+use crate::snapshot::RosterSnapshot;
+use crate::sync::{Exchange, SyncError};
+use crate::view::{ClusterView, MemberView};
+use crate::wire::{DatagramError, Member, Packet};
+
+/// How often a node that leaves tells it before it is gone.
+const LEAVE_ROUNDS: u32 = 4;
+/// Members that have been down for longer are not told in an exchange: two nodes that forget at different times would
+/// otherwise remind each other for ever.
+const TELL_DOWN_FOR: Duration = Duration::from_secs(3_600);
+
+/// Why a [`Membership`] cannot start. Nothing was started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot work.
+    #[error("the membership configuration cannot work")]
+    Config(#[from] ConfigError),
+    /// What the node says about itself is out of range.
+    #[error("what this node says about itself is out of range")]
+    Local(#[from] RecordError),
+}
+
+/// How far the local node is in its own life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Present,
+    /// It tells that it leaves, and hears nothing any more.
+    Leaving {
+        rounds_left: u32,
+        next_at: Instant,
+    },
+    Left,
+}
+
+/// What a [`Membership`] has counted since it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// How often the cluster held this node for down and it came back under a new gossip epoch.
+    pub renewals: u64,
+    /// How often somebody claimed something about this node that it did not say, and was corrected.
+    pub refutations: u64,
+    /// Messages dropped because nobody polled them.
+    pub transmits_dropped: u64,
+    /// Records refused because the roster is full.
+    pub records_refused: u64,
+    /// Complaints of the failure detector about itself. Anything but 0 is a defect of this library.
+    pub complaints: u64,
+}
+
+/// Who is alive among the control nodes, and what they agree on: a state machine without I/O.
+///
+/// *Inputs*: [`handle_datagram`](Self::handle_datagram), [`handle_sync`](Self::handle_sync),
+/// [`handle_peer_reachable`](Self::handle_peer_reachable),
+/// [`handle_peer_unreachable`](Self::handle_peer_unreachable), [`handle_timeout`](Self::handle_timeout), and the
+/// node's own wishes [`activate`](Self::activate), [`drain`](Self::drain), [`leave`](Self::leave).
+///
+/// *Outputs*, to be polled until `None` after each input: [`poll_transmit`](Self::poll_transmit),
+/// [`poll_event`](Self::poll_event); then [`poll_timeout`](Self::poll_timeout) says when to call `handle_timeout`.
+///
+/// The caller owns the clock: `now` must never go back.
+pub struct Membership {
+    config: Config,
+    boot: Boot,
+    phase: Phase,
+    detector: Detector,
+    roster: Roster,
+    peers: Peers,
+    observations: Observations,
+    outbox: Outbox,
+    events: EventQueue,
+    random: Random,
+    exchange_at: Instant,
+    /// When suspects are told again that they are suspected, while there are any.
+    remind_at: Option<Instant>,
+    /// When a missing node may be given up, after the last time that was looked at.
+    give_up_at: Option<Instant>,
+    /// Whether the roster changed since that was last told.
+    roster_changed: bool,
+    revision: u64,
+    counters: Counters,
+}
+
+impl Membership {
+    /// A node that knows nobody but those who are stored, and is about to join. All randomness comes from `seed`.
+    ///
+    /// # Errors
+    /// [`StartError`] where the configuration or what the node says about itself is out of range.
+    pub fn new(config: Config, local: LocalMember, seed: u64, now: Instant) -> Result<Self, StartError> {
+        config.check()?;
+        let record = local.record()?;
+        let mut random = Random::new(seed);
+        let identity = Identity::new(record.boot.clone(), first_address(&record));
+        let period_ms = u64::try_from(config.exchange_period.as_millis()).unwrap_or(u64::MAX);
+        let exchange_at = now + Duration::from_millis(random.below(period_ms));
+        let mut membership = Self {
+            boot: record.boot.clone(),
+            phase: Phase::Present,
+            detector: Detector::new(identity, config.clone(), random.next()),
+            roster: Roster::new(record, local.stored.into_records()),
+            peers: Peers::default(),
+            observations: Observations::default(),
+            outbox: Outbox::default(),
+            events: EventQueue::default(),
+            random,
+            exchange_at,
+            remind_at: None,
+            give_up_at: None,
+            roster_changed: true,
+            revision: 0,
+            counters: Counters::default(),
+            config,
+        };
+        membership.spread_own(now);
+        membership.settle(now);
+        Ok(membership)
+    }
+
+    // Getters
+
+    /// The local boot.
+    #[must_use]
+    pub fn local(&self) -> &Boot {
+        &self.boot
+    }
+
+    /// What the control nodes agree on.
+    #[must_use]
+    pub fn roster(&self) -> RosterView {
+        self.roster.view()
+    }
+
+    /// How a control node is. One that nobody has heard of is down.
+    #[must_use]
+    pub fn liveness(&self, node: &NodeId) -> Liveness {
+        if *node == self.boot.node {
+            return self.own_liveness();
+        }
+        let left = |record: &Record| record.standing == Standing::Left;
+        let unseen = || match self.roster.record(node).is_some_and(left) {
+            true => Liveness::Left,
+            false => Liveness::Down,
+        };
+        self.observations.liveness(node).unwrap_or_else(unseen)
+    }
+
+    /// Every control node that the roster or the detector knows, the local one included, sorted by node id.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberView> {
+        let mut members = self.observations.members(&self.roster);
+        let own = MemberView {
+            boot: self.boot.clone(),
+            address: first_address(self.roster.own()),
+            role: Role::Control,
+            liveness: self.own_liveness(),
+        };
+        members.insert(self.boot.node.clone(), own);
+        members.into_values().collect()
+    }
+
+    /// Whether this node sees more than half of the roster alive; of two, either is enough.
+    #[must_use]
+    pub fn has_majority(&self) -> bool {
+        self.roster.has_majority(|node| self.observations.is_alive(node))
+    }
+
+    /// Everything above as one value that can be handed out.
+    #[must_use]
+    pub fn view(&self) -> ClusterView {
+        ClusterView {
+            local: self.boot.clone(),
+            roster: self.roster.view(),
+            members: self.members(),
+            majority: self.has_majority(),
+            snapshot: self.snapshot(),
+        }
+    }
+
+    /// The roster as it should be stored, so that a restart finds its peers.
+    #[must_use]
+    pub fn snapshot(&self) -> RosterSnapshot {
+        let mut records: Vec<Record> = self.roster.records().cloned().collect();
+        records.sort_unstable_by(|a, b| a.boot.node.cmp(&b.boot.node));
+        RosterSnapshot::new(records)
+    }
+
+    /// Grows whenever [`view`](Self::view) changes.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Whether the node has left: nothing more will come of it.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.phase == Phase::Left
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters {
+            renewals: u64::from(self.detector.identity().gossip_epoch()),
+            transmits_dropped: self.outbox.dropped(),
+            complaints: self.detector.complaints(),
+            ..self.counters
+        }
+    }
+
+    // Inputs
+
+    /// A datagram of a peer whom the link has authenticated as `from`.
+    ///
+    /// # Errors
+    /// [`DatagramError`] says why it was dropped. The membership goes on; the caller may log it.
+    pub fn handle_datagram(&mut self, now: Instant, from: &NodeId, datagram: &[u8]) -> Result<(), DatagramError> {
+        if self.phase != Phase::Present {
+            return Ok(());
+        }
+        let mut packet = Packet::decode(datagram)?;
+        let source = packet.header.src.clone();
+        if source.node() != from || *from == self.boot.node {
+            return Err(DatagramError::Spoofed { from: from.clone(), claimed: source.node().clone() });
+        }
+        let result = self.detector.handle_packet(now, &packet).map_err(|refusal| match refusal {
+            Refusal::Crowded => DatagramError::Crowded,
+            Refusal::Other(reason) => DatagramError::Refused { reason },
+        });
+        if result.is_ok() {
+            if packet.is_feed() && self.detector.has_active(&source) {
+                self.peers.fed(from);
+            }
+            packet.records.drain(..).for_each(|record| self.learn(now, record));
+        }
+        self.settle(now);
+        result
+    }
+
+    /// A sync message of a peer whom the link has authenticated as `from`.
+    ///
+    /// # Errors
+    /// [`SyncError`] says why it was dropped. The membership goes on; the caller may log it.
+    pub fn handle_sync(&mut self, now: Instant, from: &NodeId, message: &[u8]) -> Result<(), SyncError> {
+        if self.phase != Phase::Present {
+            return Ok(());
+        }
+        let exchange = Exchange::decode(message)?;
+        if exchange.sender.node() != from || *from == self.boot.node {
+            let claimed = exchange.sender.node().clone();
+            return Err(SyncError::Spoofed { from: from.clone(), claimed });
+        }
+        let mut members = exchange.members;
+        members.push(Member::alive(exchange.sender));
+        let result = self.detector.handle_members(now, members).map_err(|refusal| match refusal {
+            Refusal::Crowded => SyncError::Crowded,
+            Refusal::Other(reason) => SyncError::Refused { reason },
+        });
+        if result.is_ok() {
+            exchange.records.into_iter().for_each(|record| self.learn(now, record));
+            if exchange.reply_wanted && self.peers.may_reply(now, from) {
+                self.tell_everything(now, from.clone(), false);
+            }
+        }
+        self.settle(now);
+        result
+    }
+
+    /// There is a link to this control node now: it is called until it answers, and unless it is known to be alive,
+    /// both tell each other everything.
+    pub fn handle_peer_reachable(&mut self, now: Instant, peer: Boot, address: Option<Address>) {
+        if self.phase != Phase::Present || peer.node == self.boot.node {
+            return;
+        }
+        let acquainted = self.observations.answers(&peer);
+        let node = peer.node.clone();
+        if self.peers.insert(now, peer, address) && !acquainted {
+            // What is sent now is the answer to what the other end sends now.
+            self.peers.may_reply(now, &node);
+            self.tell_everything(now, node, true);
+        }
+        self.settle(now);
+    }
+
+    /// The link to this node is lost. A hint: it is not called any more, and the detector finds out by itself.
+    pub fn handle_peer_unreachable(&mut self, now: Instant, node: &NodeId) {
+        self.peers.remove(node);
+        if self.phase == Phase::Present {
+            self.settle(now);
+        }
+    }
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Calling it early is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Present => {
+                self.detector.handle_timeout(now);
+                if self.exchange_at <= now {
+                    self.exchange_at = now + self.config.exchange_period;
+                    if let Some(peer) = self.peers.choose(&mut self.random).cloned() {
+                        self.tell_everything(now, peer, true);
+                    }
+                }
+                self.settle(now);
+            }
+            Phase::Leaving { rounds_left, next_at } if next_at <= now => self.continue_leaving(now, rounds_left),
+            Phase::Leaving { .. } | Phase::Left => {}
+        }
+    }
+
+    // Wishes
+
+    /// The node is ready to own partitions: `Joining` becomes `Active`. Otherwise nothing happens.
+    pub fn activate(&mut self, now: Instant) {
+        if self.roster.own().standing == Standing::Joining {
+            self.write_own(now, Standing::Active);
+        }
+    }
+
+    /// The node wants to hand over what it owns: `Joining` or `Active` becomes `Draining`. There is no way back.
+    pub fn drain(&mut self, now: Instant) {
+        if self.roster.own().standing < Standing::Draining {
+            self.write_own(now, Standing::Draining);
+        }
+    }
+
+    /// The node leaves: it tells its peers a few times and is then [gone](Self::has_left). It hears nothing any more.
+    pub fn leave(&mut self, now: Instant) {
+        if self.phase != Phase::Present {
+            return;
+        }
+        self.write_own(now, Standing::Left);
+        // The record is told to each peer on the channel that loses nothing, and gossiped for those without a link.
+        let messages = self.encode_exchange(false, Vec::new(), [self.roster.own().clone()]);
+        self.push_to_peers(&messages);
+        self.continue_leaving(now, LEAVE_ROUNDS);
+    }
+
+    // Outputs
+
+    /// The next message to send. Dropping it is fine where there is no link.
+    #[must_use]
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.outbox.pop()
+    }
+
+    /// The next event.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Present => {
+                let detector = self.detector.next_deadline();
+                let others = [detector, self.peers.next_deadline(), self.remind_at, self.give_up_at];
+                others.into_iter().flatten().chain([self.exchange_at]).min()
+            }
+            Phase::Leaving { next_at, .. } => Some(next_at),
+            Phase::Left => None,
+        }
+    }
+
+    /// Lets the detector's timers pass unchecked, to show what the timer gate is for.
+    #[cfg(test)]
+    pub(crate) fn open_timer_gate(&mut self) {
+        self.detector.gate_open = true;
+    }
+
+    fn own_liveness(&self) -> Liveness {
+        match self.phase {
+            Phase::Present => Liveness::Alive,
+            Phase::Leaving { .. } | Phase::Left => Liveness::Left,
+        }
+    }
+
+    /// Takes a record from somebody and passes it on if it is news.
+    fn learn(&mut self, now: Instant, record: Record) {
+        let node = record.node().clone();
+        match self.roster.merge(record) {
+            Merge::Unchanged => {}
+            Merge::Full => self.counters.records_refused += 1,
+            Merge::Refuted => {
+                self.counters.refutations += 1;
+                self.roster_changed = true;
+                self.spread_own(now);
+            }
+            Merge::Changed => {
+                self.roster_changed = true;
+                let Some(record) = self.roster.record(&node) else { return };
+                // Too large a record was told to everybody by its writer, and goes on with the exchanges.
+                self.detector.broadcast(now, record);
+                if record.standing == Standing::Left {
+                    self.detector.handle_left(now, &node, record.generation());
+                }
+            }
+        }
+    }
+
+    fn write_own(&mut self, now: Instant, standing: Standing) {
+        if self.phase == Phase::Present && self.roster.write_own(standing) {
+            self.roster_changed = true;
+            self.spread_own(now);
+            self.settle(now);
+        }
+    }
+
+    fn spread_own(&mut self, now: Instant) {
+        let own = self.roster.own().clone();
+        self.spread(now, own);
+    }
+
+    /// Tells a record that this node wrote: with the gossip, or where it is too large for that to each peer at once.
+    fn spread(&mut self, now: Instant, record: Record) {
+        if !self.detector.broadcast(now, &record) {
+            let messages = self.encode_exchange(false, Vec::new(), [record]);
+            self.push_to_peers(&messages);
+        }
+    }
+
+    fn push_to_peers(&mut self, messages: &[Bytes]) {
+        for node in self.peers.nodes() {
+            messages.iter().for_each(|message| self.outbox.push_sync(node.clone(), message.clone()));
+        }
+    }
+
+    fn tell_everything(&mut self, now: Instant, to: NodeId, reply_wanted: bool) {
+        let tell = |member: &&Member| !self.observations.is_long_down(member.id().node(), now, TELL_DOWN_FOR);
+        let members = self.detector.members().filter(tell).cloned().collect();
+        let messages = self.encode_exchange(reply_wanted, members, self.roster.records().cloned());
+        messages.into_iter().for_each(|message| self.outbox.push_sync(to.clone(), message));
+    }
+
+    fn encode_exchange(
+        &self,
+        reply_wanted: bool,
+        members: Vec<Member>,
+        records: impl IntoIterator<Item = Record>,
+    ) -> Vec<Bytes> {
+        Exchange::encode_all(self.detector.identity(), reply_wanted, members, records)
+    }
+
+    fn continue_leaving(&mut self, now: Instant, rounds_left: u32) {
+        if rounds_left == 0 || self.detector.active() == 0 {
+            self.detector.leave(now);
+            self.phase = Phase::Left;
+        } else {
+            self.detector.gossip(now);
+            self.phase =
+                Phase::Leaving { rounds_left: rounds_left - 1, next_at: now + self.config.gossip_period };
+        }
+        self.revision += 1;
+        self.flush_detector();
+    }
+
+    /// Draws the conclusions of an input: calls peers, tells events, gives up who is missing, queues what is to send.
+    fn settle(&mut self, now: Instant) {
+        let alone = self.detector.active() == 0 && !self.peers.is_calling();
+        if self.detector.poll_standstill().is_some() || alone {
+            self.peers.call_again(now, &mut self.random);
+        }
+        while let Some((boot, address)) = self.peers.pop_due(now, &self.config) {
+            self.detector.announce(now, Identity::new(boot, address));
+        }
+        let members_changed =
+            self.observations.refresh_members(now, &self.detector, &self.roster, &mut self.events);
+        if members_changed || self.roster_changed {
+            self.observations.refresh_missing(now, &self.roster);
+            self.detector.resize(now, self.detector.active() + 1);
+            self.revision += 1;
+        }
+        self.remind_suspects(now);
+        self.give_up_missing(now);
+        if std::mem::take(&mut self.roster_changed) {
+            self.events.push(Event::Updated(self.roster.view().version()));
+        }
+        self.flush_detector();
+    }
+
+    /// Tells each suspect that it is one, until it has refuted or is down. Gossip tells it a few times only, and when
+    /// just these are lost, a healthy node is declared down. (The buddy system of Dadgar, Phillips, Currey: Lifeguard,
+    /// 2017, by the channel that loses nothing.)
+    fn remind_suspects(&mut self, now: Instant) {
+        if self.remind_at.is_some_and(|at| at > now) {
+            return;
+        }
+        let suspects: Vec<Member> = self.detector.suspects().cloned().collect();
+        self.remind_at = (!suspects.is_empty()).then(|| now + self.config.probe_period);
+        for suspect in suspects {
+            let to = suspect.id().node().clone();
+            for message in self.encode_exchange(false, vec![suspect], []) {
+                self.outbox.push_sync(to.clone(), message);
+            }
+        }
+    }
+
+    /// Writes who has been missing for too long as gone, if this node sees a majority. Every node that does so writes
+    /// the same record, so that the roster changes once.
+    fn give_up_missing(&mut self, now: Instant) {
+        let overdue = self.observations.overdue(now, self.config.gone_after);
+        if !overdue.is_empty() && self.has_majority() {
+            for node in overdue {
+                if let Some(record) = self.roster.give_up(&node).cloned() {
+                    self.spread(now, record);
+                    self.roster_changed = true;
+                }
+            }
+            self.observations.refresh_missing(now, &self.roster);
+            self.revision += 1;
+        }
+        self.give_up_at = self.observations.next_overdue(now, self.config.gone_after);
+    }
+
+    fn flush_detector(&mut self) {
+        while let Some((to, datagram)) = self.detector.poll_send() {
+            self.outbox.push_datagram(to, datagram);
+        }
+    }
+}

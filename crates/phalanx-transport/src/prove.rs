@@ -1,0 +1,226 @@
+//! Runs the handshake's state machine over a QUIC connection: moves bytes, keeps the time, closes what failed.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use phalanx_base::{Boot, Entropy};
+use quinn::{Connection, ConnectionError, Incoming, ReadExactError, RecvStream, SendStream, WriteError};
+use tokio::time::{Instant, timeout_at};
+
+use crate::admit::Admit;
+use crate::close::CloseReason;
+use crate::handshake::{
+    EXPORTER_BYTES, EXPORTER_LABEL, End, Handshake, HandshakeError, HandshakeEvent, MESSAGE_BYTES_MAX,
+    Proven, Step,
+};
+use crate::link::{Link, Peer, canonical};
+use crate::quic::carrier::QuicCarrier;
+use crate::quic::settings::{draw, widen};
+use crate::trust::{Credential, LocalNode};
+
+/// What every handshake of an endpoint needs.
+pub(crate) struct Prover {
+    pub(crate) local: LocalNode,
+    pub(crate) credential: Credential,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) admit: Arc<dyn Admit>,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) endpoint_closed: Arc<OnceLock<CloseReason>>,
+}
+
+/// How a handshake ended without a link.
+#[derive(Debug)]
+pub(crate) enum ProofError {
+    /// This end found that it cannot be.
+    Here(HandshakeError),
+    /// The peer found that it cannot be, and said so.
+    There(HandshakeError),
+    /// The connection was lost.
+    Lost(ConnectionError),
+}
+
+impl Prover {
+    /// Proves a connection that this node dialled.
+    pub(crate) async fn dialled(&self, connection: Connection) -> Result<Link, ProofError> {
+        let deadline = Instant::now() + self.handshake_timeout;
+        let (_, outcome) = self.run(End::Dialler, &connection, deadline).await;
+        self.conclude(End::Dialler, connection, outcome)
+    }
+
+    /// Takes a connection that came in as far as a link; `None`, and a line in the log, when that cannot be.
+    pub(crate) async fn incoming(self: Arc<Self>, incoming: Incoming) -> Option<Link> {
+        let deadline = Instant::now() + self.handshake_timeout;
+        let remote = canonical(incoming.remote_address());
+        let connecting = incoming.accept().ok()?;
+        let connection = match timeout_at(deadline, connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => {
+                // Not even TLS: a scanner or a packet from nowhere. Too common and too cheap to make for a warning.
+                tracing::debug!(%remote, %error, "an incoming connection came to nothing");
+                return None;
+            }
+            Err(_elapsed) => {
+                self.refused(remote, None, &ProofError::Here(HandshakeError::TimedOut));
+                return None;
+            }
+        };
+        let (handshake, outcome) = self.run(End::Acceptor, &connection, deadline).await;
+        let told = matches!(outcome, Err(ProofError::Here(HandshakeError::Refused(_))));
+        if told {
+            // The dialler has a verdict to read; closing now might take it away.
+            let _ = timeout_at(deadline, connection.closed()).await;
+        }
+        match self.conclude(End::Acceptor, connection, outcome) {
+            Ok(link) => Some(link),
+            Err(error) => {
+                self.refused(remote, handshake.claimed(), &error);
+                None
+            }
+        }
+    }
+
+    /// Makes a link of a handshake that is done, and closes the connection of one that failed.
+    fn conclude(
+        &self,
+        end: End,
+        connection: Connection,
+        outcome: Result<Proven, ProofError>,
+    ) -> Result<Link, ProofError> {
+        match outcome {
+            Ok(Proven { boot, role, wire }) => {
+                widen(&connection);
+                let remote = Some(canonical(connection.remote_address()));
+                let peer = Peer { boot, role, remote, dialled: end == End::Dialler, wire };
+                Ok(Link::quic(QuicCarrier::new(connection, self.endpoint_closed.clone()), peer))
+            }
+            Err(error) => {
+                if let ProofError::Here(error) = &error {
+                    let (code, detail) = error.encode();
+                    connection.close(code.into(), &detail);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The one line that is logged for each refusal. It holds what was said in the clear, and nothing secret.
+    fn refused(&self, remote: SocketAddr, claimed: Option<&Boot>, error: &ProofError) {
+        let claimed = claimed.map_or_else(|| "unknown".to_owned(), ToString::to_string);
+        match error {
+            ProofError::Here(error) => {
+                tracing::warn!(%remote, %claimed, %error, "a peer was refused");
+                self.admit.refused(remote, error);
+            }
+            ProofError::There(error) => {
+                tracing::warn!(%remote, %claimed, %error, "a peer refused this node");
+                self.admit.refused(remote, error);
+            }
+            ProofError::Lost(error) => {
+                tracing::warn!(%remote, %claimed, %error, "a peer was lost during its handshake");
+            }
+        }
+    }
+
+    async fn run(
+        &self,
+        end: End,
+        connection: &Connection,
+        deadline: Instant,
+    ) -> (Handshake, Result<Proven, ProofError>) {
+        let mut exporter = [0; EXPORTER_BYTES];
+        let exported = connection.export_keying_material(&mut exporter, EXPORTER_LABEL, b"");
+        let nonce = draw(&*self.entropy);
+        let mut handshake = Handshake::new(end, &self.local, self.credential.clone(), exporter, nonce);
+        if exported.is_err() {
+            // Only without a finished TLS session, which a connection that quinn hands out has.
+            return (handshake, Err(ProofError::Here(HandshakeError::WrongSecret)));
+        }
+        let outcome = match timeout_at(deadline, self.exchange(end, connection, &mut handshake)).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => Err(ProofError::Here(HandshakeError::TimedOut)),
+        };
+        (handshake, outcome)
+    }
+
+    async fn exchange(
+        &self,
+        end: End,
+        connection: &Connection,
+        handshake: &mut Handshake,
+    ) -> Result<Proven, ProofError> {
+        let opened = match end {
+            End::Dialler => connection.open_bi().await,
+            End::Acceptor => connection.accept_bi().await,
+        };
+        let (mut send, mut recv) = opened.map_err(|error| lost(error, handshake))?;
+        loop {
+            while let Some(event) = handshake.poll_event() {
+                match event {
+                    HandshakeEvent::AskAdmission(peer) => {
+                        handshake.handle_admission(self.admit.admit(&peer.boot, peer.role));
+                    }
+                    HandshakeEvent::Done(peer) => {
+                        send_all(&mut send, handshake).await?;
+                        return Ok(peer);
+                    }
+                    HandshakeEvent::Failed(error) => {
+                        if matches!(error, HandshakeError::Refused(_)) {
+                            send_all(&mut send, handshake).await?;
+                        }
+                        return Err(ProofError::Here(error));
+                    }
+                }
+            }
+            send_all(&mut send, handshake).await?;
+            let message = receive(&mut recv, handshake).await?;
+            handshake.handle_message(&message);
+        }
+    }
+}
+
+/// Writes what the handshake has to send, each message after its length.
+async fn send_all(send: &mut SendStream, handshake: &mut Handshake) -> Result<(), ProofError> {
+    while let Some(message) = handshake.poll_transmit() {
+        let bytes = [&(message.len() as u16).to_le_bytes(), message.as_slice()].concat();
+        send.write_all(&bytes).await.map_err(|error| match error {
+            WriteError::ConnectionLost(error) => lost(error, handshake),
+            _ => broken(handshake),
+        })?;
+    }
+    Ok(())
+}
+
+/// Reads one message. Its length is checked before there is room made for it.
+async fn receive(recv: &mut RecvStream, handshake: &Handshake) -> Result<Vec<u8>, ProofError> {
+    let failed = |error| match error {
+        ReadExactError::ReadError(quinn::ReadError::ConnectionLost(error)) => lost(error, handshake),
+        _ => broken(handshake),
+    };
+    let mut length = [0; 2];
+    recv.read_exact(&mut length).await.map_err(failed)?;
+    let length = usize::from(u16::from_le_bytes(length));
+    if length > MESSAGE_BYTES_MAX {
+        return Err(broken(handshake));
+    }
+    let mut message = vec![0; length];
+    recv.read_exact(&mut message).await.map_err(failed)?;
+    Ok(message)
+}
+
+/// The peer does not keep to the form.
+fn broken(handshake: &Handshake) -> ProofError {
+    let expected = handshake.expected().unwrap_or(Step::Hello);
+    ProofError::Here(HandshakeError::Malformed { expected })
+}
+
+/// The connection is lost; perhaps by a close that says why.
+fn lost(error: ConnectionError, handshake: &Handshake) -> ProofError {
+    if let ConnectionError::ApplicationClosed(close) = &error {
+        let code = close.error_code.into_inner();
+        if let Some(told) = HandshakeError::decode(code, &close.reason, handshake.local()) {
+            return ProofError::There(told);
+        }
+    }
+    ProofError::Lost(error)
+}

@@ -1,0 +1,129 @@
+//! What a node proves itself with: the key pairs of the roles that it may take, and the public keys of both.
+
+use std::fmt;
+use std::sync::Arc;
+
+use phalanx_base::Role;
+use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
+
+use super::secret::{KEY_BYTES, Secret, WorkerCredential, pair, public_key};
+
+/// The length of a proof: a signature of Ed25519.
+pub(crate) const SIGNATURE_BYTES: usize = 64;
+
+/// What a node proves itself with, made from a [`Secret`] or a [`WorkerCredential`]. Cheap to clone.
+#[derive(Clone)]
+pub struct Credential(Arc<Keys>);
+
+struct Keys {
+    control: Option<Ed25519KeyPair>,
+    worker: Ed25519KeyPair,
+    control_public: [u8; KEY_BYTES],
+    worker_public: [u8; KEY_BYTES],
+}
+
+impl Credential {
+    /// Whether the holder can prove that it has this role.
+    #[must_use]
+    pub fn may_be(&self, role: Role) -> bool {
+        match role {
+            Role::Control => self.0.control.is_some(),
+            Role::Worker => true,
+        }
+    }
+
+    /// Signs as a node of this role; `None` when the credential is not enough for it.
+    pub(crate) fn sign(&self, role: Role, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        let pair = match role {
+            Role::Control => self.0.control.as_ref()?,
+            Role::Worker => &self.0.worker,
+        };
+        let mut signature = [0; SIGNATURE_BYTES];
+        signature.copy_from_slice(pair.sign(message).as_ref());
+        Some(signature)
+    }
+
+    /// Whether a signature was made by a holder of this role's key.
+    pub(crate) fn verify(&self, role: Role, message: &[u8], signature: &[u8]) -> bool {
+        let public = match role {
+            Role::Control => &self.0.control_public,
+            Role::Worker => &self.0.worker_public,
+        };
+        UnparsedPublicKey::new(&ED25519, public).verify(message, signature).is_ok()
+    }
+
+    /// What the cluster's id is derived from.
+    pub(crate) fn control_public(&self) -> &[u8; KEY_BYTES] {
+        &self.0.control_public
+    }
+
+    /// A liar for tests: has the worker's keys only, and signs with them when asked to sign as a control node.
+    #[cfg(test)]
+    pub(crate) fn impostor(worker: &WorkerCredential) -> Self {
+        let honest = Self::from(worker.clone());
+        Self(Arc::new(Keys {
+            control: Some(pair(&worker.seed)),
+            worker: pair(&worker.seed),
+            control_public: honest.0.control_public,
+            worker_public: honest.0.worker_public,
+        }))
+    }
+}
+
+impl From<&Secret> for Credential {
+    fn from(secret: &Secret) -> Self {
+        let (control, worker) = (pair(&secret.control_seed()), pair(&secret.worker_seed()));
+        let (control_public, worker_public) = (public_key(&control), public_key(&worker));
+        Self(Arc::new(Keys { control: Some(control), worker, control_public, worker_public }))
+    }
+}
+
+impl From<Secret> for Credential {
+    fn from(secret: Secret) -> Self {
+        Self::from(&secret)
+    }
+}
+
+impl From<WorkerCredential> for Credential {
+    fn from(credential: WorkerCredential) -> Self {
+        let worker = pair(&credential.seed);
+        let worker_public = public_key(&worker);
+        Self(Arc::new(Keys {
+            control: None,
+            worker,
+            control_public: credential.control_public,
+            worker_public,
+        }))
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.may_be(Role::Control) { "control and worker" } else { "worker" };
+        write!(f, "Credential({kind})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SystemEntropy;
+
+    #[test]
+    fn a_worker_credential_signs_as_worker_only_and_verifies_both() {
+        let secret = Secret::generate(&SystemEntropy::new());
+        let (whole, worker) = (Credential::from(&secret), Credential::from(secret.worker_credential()));
+        assert!(whole.may_be(Role::Control) && whole.may_be(Role::Worker));
+        assert!(!worker.may_be(Role::Control) && worker.may_be(Role::Worker));
+        assert_eq!(worker.sign(Role::Control, b"m"), None);
+        for role in [Role::Control, Role::Worker] {
+            let signature = whole.sign(role, b"m").unwrap();
+            assert!(worker.verify(role, b"m", &signature));
+            assert!(!worker.verify(role, b"n", &signature));
+        }
+        let signature = worker.sign(Role::Worker, b"m").unwrap();
+        assert!(whole.verify(Role::Worker, b"m", &signature));
+        assert!(!whole.verify(Role::Control, b"m", &signature), "the two roles have different keys");
+        assert_eq!(format!("{whole:?} {worker:?}"), "Credential(control and worker) Credential(worker)");
+    }
+}

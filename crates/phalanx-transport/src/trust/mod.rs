@@ -1,0 +1,13 @@
+//! Who may take part: the secret, what is derived from it, and what a node says of itself.
+
+mod cluster;
+mod credential;
+mod secret;
+mod text;
+
+pub(crate) use cluster::check_name;
+pub use cluster::{CLUSTER_NAME_BYTES_MAX, ClusterId, ClusterNameError, LocalNode};
+pub use credential::Credential;
+pub(crate) use credential::SIGNATURE_BYTES;
+pub use secret::{Secret, WorkerCredential};
+pub use text::SecretTextError;
