@@ -32,6 +32,9 @@ impl Default for Config {
 /// How long a session that has been given up still carries replies.
 pub const LINGER: Duration = Duration::from_secs(10);
 
+/// How long a task may still take that is told to stop because its worker has had no owner for too long.
+pub const DISCONNECT_GRACE: Duration = Duration::from_secs(10);
+
 /// How long a control node keeps the state of a worker whose link is lost.
 pub const LOST_PROXY_KEPT: Duration = Duration::from_secs(120);
 

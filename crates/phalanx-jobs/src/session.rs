@@ -52,8 +52,11 @@ pub enum Violation {
     /// The message does not fit the state of the session.
     #[error("a {0:?} does not fit the state of the session")]
     OutOfOrder(Kind),
+    /// The message is longer than its kind may be.
+    #[error("a {0:?} is longer than its cap")]
+    TooLarge(Kind),
     /// More was sent than was granted.
-    #[error("the peer sent more events than its window allows")]
+    #[error("the peer sent more than its window allows")]
     Flood,
 }
 
@@ -84,6 +87,8 @@ pub struct Session {
     peer: Boot,
     link: LinkId,
     stage: Stage,
+    /// The greatest fence this session has held: what still comes under it, or under one before it, is late and no lie.
+    held: Option<Fence>,
     heard_at: Instant,
     beat_at: Instant,
     beat_interval: Duration,
@@ -110,6 +115,7 @@ impl Session {
             peer,
             link,
             stage: Stage::Opening,
+            held: None,
             heard_at: now,
             beat_at: now + config.beat_interval.mul_f64(phase(worker)),
             beat_interval: config.beat_interval,
@@ -154,6 +160,7 @@ impl Session {
     /// The session holds this fence from now on.
     pub fn grant(&mut self, now: Instant, fence: Fence) {
         self.stage = Stage::Granted(fence);
+        self.held = self.held.max(Some(fence));
         self.heard_at = now;
     }
 
@@ -182,11 +189,15 @@ impl Session {
         if rule.direction != from_peer {
             return Err(Violation::NotPermitted(rule.kind));
         }
+        if frame.body.len() > rule.bytes_max {
+            return Err(Violation::TooLarge(rule.kind));
+        }
         let message = Message::from_frame(frame)?;
         if rule.fenced && message.fence() != self.fence() {
             return match self.stage {
-                Stage::Opening => Err(Violation::OutOfOrder(rule.kind)),
-                Stage::Granted(_) | Stage::Retired(..) => Ok(Admitted::Stale(rule.kind)),
+                // Lanes overtake each other, so what was sent under a former fence may come after the session has opened anew.
+                Stage::Opening if message.fence() > self.held => Err(Violation::OutOfOrder(rule.kind)),
+                Stage::Opening | Stage::Granted(_) | Stage::Retired(..) => Ok(Admitted::Stale(rule.kind)),
             };
         }
         self.heard_at = now;

@@ -27,6 +27,8 @@ const WATCHERS_MAX: usize = 1_024;
 #[derive(Debug)]
 struct Running {
     on_disconnect: OnDisconnect,
+    /// When it is told to stop, unless the worker has an owner before.
+    abandoned_at: Option<Instant>,
     stop_at: Option<Instant>,
     streams: BTreeMap<CommandStream, u64>,
     commands: Vec<CallId>,
@@ -79,6 +81,7 @@ impl TaskTable {
     pub fn start(&mut self, task: TaskId, on_disconnect: OnDisconnect) {
         let running = Running {
             on_disconnect,
+            abandoned_at: None,
             stop_at: None,
             streams: BTreeMap::new(),
             commands: Vec::new(),
@@ -189,17 +192,38 @@ impl TaskTable {
         Some(waiting)
     }
 
-    /// The worker has lost its owner: the tasks that do not outlive that by themselves, and until when.
-    pub fn on_disconnect(&self, now: Instant) -> Vec<(TaskId, Instant)> {
-        self.tasks
-            .iter()
-            .filter_map(|(task, state)| match state {
-                State::Running(Running {
-                    on_disconnect: OnDisconnect::StopAfter { milliseconds }, ..
-                }) => Some((task.clone(), now + Duration::from_millis(*milliseconds))),
-                State::Running(_) | State::Ended(_) => None,
-            })
-            .collect()
+    /// The worker has lost its owner: from now on counts the time of the tasks that do not go on for ever without one.
+    pub fn on_disconnect(&mut self, now: Instant) {
+        for running in self.running_tasks_mut() {
+            running.abandoned_at = match running.on_disconnect {
+                OnDisconnect::Keep => None,
+                // A time beyond the clock's end never passes.
+                OnDisconnect::StopAfter { milliseconds } => {
+                    now.checked_add(Duration::from_millis(milliseconds))
+                }
+            };
+        }
+    }
+
+    /// The worker has an owner again: who has not been told to stop goes on.
+    pub fn on_connect(&mut self) {
+        for running in self.running_tasks_mut() {
+            running.abandoned_at = None;
+        }
+    }
+
+    /// The tasks that are to be told to stop now, since the worker has had no owner for too long. Each is named once.
+    pub fn abandoned(&mut self, now: Instant) -> Vec<TaskId> {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let tasks: Vec<TaskId> = self
+            .running_tasks()
+            .filter(|(_, running)| due(running.abandoned_at))
+            .map(|(task, _)| task.clone())
+            .collect();
+        for running in self.running_tasks_mut() {
+            running.abandoned_at = running.abandoned_at.filter(|at| *at > now);
+        }
+        tasks
     }
 
     /// The tasks whose time to stop has passed.
@@ -213,7 +237,17 @@ impl TaskTable {
     /// When the next task's time to stop passes.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.running_tasks().filter_map(|(_, running)| running.stop_at).min()
+        self.running_tasks()
+            .flat_map(|(_, running)| [running.stop_at, running.abandoned_at])
+            .flatten()
+            .min()
+    }
+
+    fn running_tasks_mut(&mut self) -> impl Iterator<Item = &mut Running> {
+        self.tasks.values_mut().filter_map(|state| match state {
+            State::Running(running) => Some(running),
+            State::Ended(_) => None,
+        })
     }
 
     fn running_tasks(&self) -> impl Iterator<Item = (&TaskId, &Running)> {
@@ -271,11 +305,29 @@ mod tests {
         let task = TaskId(call(1));
         let mut table = TaskTable::default();
         table.start(task.clone(), OnDisconnect::StopAfter { milliseconds: 500 });
-        let lost = table.on_disconnect(now);
-        assert_eq!(lost, [(task.clone(), now + Duration::from_millis(500))]);
-        table.stop(&task, lost[0].1);
+        let at = now + Duration::from_millis(500);
+        table.stop(&task, at);
+        assert_eq!(table.poll_timeout(), Some(at));
         assert_eq!(table.overdue(now), Vec::<TaskId>::new());
-        assert_eq!(table.overdue(lost[0].1), [task]);
+        assert_eq!(table.overdue(at), [task]);
+    }
+
+    #[test]
+    fn a_task_without_an_owner_is_told_to_stop_once_unless_one_returns() {
+        let now = Instant::now();
+        let task = TaskId(call(1));
+        let mut table = TaskTable::default();
+        table.start(task.clone(), OnDisconnect::StopAfter { milliseconds: 500 });
+        table.start(TaskId(call(2)), OnDisconnect::Keep);
+        let at = now + Duration::from_millis(500);
+        table.on_disconnect(now);
+        table.on_connect();
+        assert_eq!((table.poll_timeout(), table.abandoned(at)), (None, Vec::new()));
+        table.on_disconnect(now);
+        assert_eq!(table.abandoned(now), Vec::<TaskId>::new());
+        assert_eq!(table.poll_timeout(), Some(at));
+        assert_eq!(table.abandoned(at), [task]);
+        assert_eq!(table.abandoned(at), Vec::<TaskId>::new());
     }
 
     #[test]

@@ -314,9 +314,7 @@ impl Membership {
                 self.detector.handle_timeout(now);
                 if self.exchange_at <= now {
                     self.exchange_at = now + self.config.exchange_period;
-                    if let Some(peer) = self.peers.choose(&mut self.random).cloned() {
-                        self.tell_everything(now, peer, true);
-                    }
+                    self.exchange(now);
                 }
                 self.settle(now);
             }
@@ -441,6 +439,20 @@ impl Membership {
     fn push_to_peers(&mut self, messages: &[Bytes]) {
         for node in self.peers.nodes() {
             messages.iter().for_each(|message| self.outbox.push_sync(node.clone(), message.clone()));
+        }
+    }
+
+    /// Exchanges everything with one random peer that is alive, and with one that is held for down although there is
+    /// a link to it: one side of a partition that heals. Those that left have nothing to tell.
+    fn exchange(&mut self, now: Instant) {
+        for liveness in [Liveness::Alive, Liveness::Down] {
+            let fit = |node: &NodeId| match self.observations.liveness(node) {
+                Some(Liveness::Suspect) => liveness == Liveness::Alive,
+                known => known.unwrap_or(Liveness::Down) == liveness,
+            };
+            if let Some(peer) = self.peers.choose(&mut self.random, fit) {
+                self.tell_everything(now, peer, true);
+            }
         }
     }
 

@@ -95,10 +95,11 @@ impl Peers {
         Some((peer.boot.clone(), peer.address.clone()))
     }
 
-    /// A random peer.
-    pub(crate) fn choose(&self, random: &mut Random) -> Option<&NodeId> {
-        let at = random.below(self.linked.len() as u64);
-        self.linked.keys().nth(at as usize)
+    /// A random one of the peers that are fit.
+    pub(crate) fn choose(&self, random: &mut Random, fit: impl Fn(&NodeId) -> bool) -> Option<NodeId> {
+        let fit: Vec<&NodeId> = self.linked.keys().filter(|node| fit(node)).collect();
+        let at = random.below(fit.len() as u64);
+        fit.get(at as usize).map(|node| NodeId::clone(node))
     }
 
     /// Whether a full answer to this peer is in order; if so, it is noted.

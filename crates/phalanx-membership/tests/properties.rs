@@ -116,7 +116,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn once_the_faults_stop_all_that_run_agree(

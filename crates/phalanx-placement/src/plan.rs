@@ -64,3 +64,46 @@ impl Plan {
         self.moves.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use phalanx_base::{AddressList, Generation, RosterEntry, RosterState, RosterView};
+
+    fn placement(nodes: &[(&str, u16)]) -> Placement {
+        let entry = |(name, weight): &(&str, u16)| RosterEntry {
+            node: NodeId::new(name).unwrap(),
+            generation: Generation::from_u64(1),
+            state: RosterState::Active,
+            weight: *weight,
+            zone: String::new(),
+            addresses: AddressList::default(),
+            version: 1,
+        };
+        Placement::compute(&RosterView::new(nodes.iter().map(entry).collect()))
+    }
+
+    #[test]
+    fn the_first_node_takes_all_and_the_last_one_gives_all_up() {
+        let (nobody, one) = (Placement::default(), placement(&[("a", 1)]));
+        let (first, last) = (Plan::between(&nobody, &one), Plan::between(&one, &nobody));
+        for plan in [&first, &last] {
+            assert_eq!((plan.moves().len(), plan.ideal()), (Partition::COUNT, Partition::COUNT));
+        }
+        let node = NodeId::new("a").unwrap();
+        assert_eq!(first.moves()[7], Move { partition: Partition(7), from: None, to: Some(node.clone()) });
+        assert_eq!((first.moved_to(&node).count(), first.moved_from(&node).count()), (Partition::COUNT, 0));
+        assert_eq!((last.moved_to(&node).count(), last.moved_from(&node).count()), (0, Partition::COUNT));
+        assert!(Plan::between(&one, &one).is_empty());
+    }
+
+    #[test]
+    fn a_greater_weight_draws_partitions_which_nobody_had_to_move() {
+        let plan = Plan::between(&placement(&[("a", 1), ("b", 1)]), &placement(&[("a", 1), ("b", 2)]));
+        let heavier = NodeId::new("b").unwrap();
+        assert_eq!(plan.ideal(), 0);
+        assert_eq!(plan.moved_to(&heavier).count(), plan.moves().len());
+        // From a half to two thirds, give or take.
+        assert!((9_000..=13_000).contains(&plan.moves().len()), "{}", plan.moves().len());
+    }
+}

@@ -89,7 +89,7 @@ impl Prover {
     ) -> Result<Link, ProofError> {
         match outcome {
             Ok(Proven { boot, role, wire }) => {
-                widen(&connection);
+                widen(&connection, end);
                 let remote = Some(canonical(connection.remote_address()));
                 let peer = Peer { boot, role, remote, dialled: end == End::Dialler, wire };
                 Ok(Link::quic(QuicCarrier::new(connection, self.endpoint_closed.clone()), peer))

@@ -1,1 +1,43 @@
-//! Under construction.
+//! Phalanx: clusters that distribute and manage jobs, embedded in your program.
+
+mod carrier;
+mod cluster;
+mod config;
+mod control;
+mod dial;
+mod environment;
+mod error;
+mod events;
+mod gossip;
+mod links;
+mod mesh;
+mod node;
+mod owners;
+mod setup;
+mod spawn;
+mod store;
+mod worker;
+
+pub use cluster::Ownership;
+pub use config::Config;
+pub use control::{Control, ControlBuilder};
+pub use environment::{Environment, SystemWallClock, WallClock};
+pub use error::StartError;
+pub use events::{ClusterEvent, ClusterEvents};
+pub use spawn::TokioSpawn;
+pub use store::{FileStore, MemoryStore, Store, StoreError};
+pub use worker::{Worker, WorkerBuilder};
+
+pub use phalanx_base::{
+    Address, AddressList, Boot, Entropy, Fence, Generation, Labels, NodeId, NodeStatus, Role,
+};
+pub use phalanx_discovery::{Discover, StaticPeers};
+pub use phalanx_jobs::wire::{OnDisconnect, Receipt, TaskId};
+pub use phalanx_jobs::{
+    CallError, CallOptions, CommandReply, EmitError, EventContext, EventHandler, JobClass, JobHandler,
+    Nothing, Reason, RequestContext, Signal, Spawn, TaskContext, TaskError, TaskHandle, Transfer,
+    TransferError, WorkerHandle, WorkerInfo,
+};
+pub use phalanx_membership::{ClusterView, Event as MemberEvent, Liveness, MemberView};
+pub use phalanx_placement::{Placement, Plan};
+pub use phalanx_transport::{Credential, Network, Secret, SystemEntropy, TokioNetwork, WorkerCredential};

@@ -9,13 +9,17 @@ use bytes::Bytes;
 use phalanx_base::{Generation, NodeId};
 
 use super::{ControlEvent, Effects, Handle};
-use crate::events::{Cursor, EVENTS_IN_FLIGHT_MAX, Received};
+use crate::events::{Cursor, EVENTS_IN_FLIGHT_MAX, LOGS_MAX, Received};
 use crate::session::Violation;
-use crate::wire::{ClassName, Event, EventBody, TaskId, TaskSnapshot};
+use crate::wire::{ClassName, Event, EventBody, Kind, TaskId, TaskSnapshot};
 
 /// How many entries go to a handler at one time: enough to spread the cost of a batch, few enough that its
 /// acknowledgement does not wait long.
 const BATCH_MAX: usize = 64;
+
+/// How many ended tasks are remembered whose last acknowledgement may not have arrived. Each of those is an entry under
+/// way at the worker, and acknowledgements arrive in order, so the window of events bounds them.
+const ENDED_MAX: usize = EVENTS_IN_FLIGHT_MAX;
 
 #[derive(Debug)]
 struct Follow {
@@ -26,6 +30,8 @@ struct Follow {
     in_hand: Option<u64>,
     restore: Option<Option<Bytes>>,
     ended: bool,
+    /// The worker is known to keep its log in the present session.
+    confirmed: bool,
 }
 
 impl Follow {
@@ -37,6 +43,7 @@ impl Follow {
             in_hand: None,
             restore: None,
             ended: false,
+            confirmed: true,
         }
     }
 }
@@ -48,10 +55,14 @@ pub(crate) struct Followed {
     generation: Generation,
     tasks: BTreeMap<TaskId, Follow>,
     waiting: usize,
+    /// Tasks whose end was handled, and its number: should the acknowledgement be lost, the log comes again.
+    ended: VecDeque<Handled>,
+    /// How many snapshots of the present session have not come yet.
+    expected: usize,
 }
 
 /// A number to acknowledge.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Handled {
     pub(crate) task: TaskId,
     pub(crate) through: u64,
@@ -59,7 +70,7 @@ pub(crate) struct Handled {
 
 impl Followed {
     pub(crate) fn new(worker: NodeId, generation: Generation) -> Self {
-        Self { worker, generation, tasks: BTreeMap::new(), waiting: 0 }
+        Self { worker, generation, tasks: BTreeMap::new(), waiting: 0, ended: VecDeque::new(), expected: 0 }
     }
 
     pub(crate) fn generation(&self) -> Generation {
@@ -91,26 +102,66 @@ impl Followed {
         }
     }
 
+    /// A new session starts, in which so many snapshots come first.
+    ///
+    /// # Errors
+    /// [`Violation::Flood`] for more than a worker can have logs.
+    pub(crate) fn begin(&mut self, snapshots: u32) -> Result<(), Violation> {
+        self.expected = usize::try_from(snapshots).unwrap_or(usize::MAX);
+        if self.expected > LOGS_MAX {
+            return Err(Violation::Flood);
+        }
+        for follow in self.tasks.values_mut() {
+            follow.confirmed = false;
+        }
+        self.forget_unconfirmed();
+        Ok(())
+    }
+
+    /// Whether every snapshot of the present session has come, so that events may.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.expected == 0
+    }
+
     /// A new session says how far a log is. Returns what this node has handled and the worker does not know of.
-    pub(crate) fn resume(&mut self, snapshot: TaskSnapshot) -> Option<Handled> {
+    ///
+    /// # Errors
+    /// [`Violation::OutOfOrder`] when more snapshots come than were announced.
+    pub(crate) fn resume(&mut self, snapshot: TaskSnapshot) -> Result<Option<Handled>, Violation> {
+        self.expected =
+            self.expected.checked_sub(1).ok_or(Violation::OutOfOrder(Kind::TaskSnapshot))?;
         let TaskSnapshot { task, class, acked, checkpoint, .. } = snapshot;
+        if let Some(ended) = self.ended.iter().find(|ended| ended.task == task) {
+            let again = ended.clone();
+            self.forget_unconfirmed();
+            return Ok(Some(again));
+        }
         let is_new = !self.tasks.contains_key(&task);
         let follow = self.tasks.entry(task.clone()).or_insert_with(|| Follow::new(class));
+        follow.confirmed = true;
         if follow.cursor.resume(acked) || is_new {
             follow.restore = Some(checkpoint);
         }
         let through = follow.cursor.handled();
-        (through > acked).then_some(Handled { task, through })
+        self.forget_unconfirmed();
+        Ok((through > acked).then_some(Handled { task, through }))
     }
 
-    /// An entry has arrived. Says whether it was a repeat.
-    pub(crate) fn receive(&mut self, event: Event, fx: &mut Effects) -> Result<bool, Violation> {
+    /// Once all snapshots are there: a task without one has never begun, or its log was handled to its end elsewhere.
+    fn forget_unconfirmed(&mut self) {
+        if self.is_resumed() {
+            self.tasks.retain(|_, follow| follow.confirmed || follow.in_hand.is_some());
+        }
+    }
+
+    /// An entry has arrived. It waits until [`Followed::dispatch`]. Says whether it was a repeat.
+    pub(crate) fn receive(&mut self, event: Event) -> Result<bool, Violation> {
         let Some(follow) = self.tasks.get_mut(&event.task) else { return Ok(true) };
         // The head of a gap that has grown since may be known; the handler hears of each number once.
         let first = event.sequence.max(follow.cursor.received() + 1);
         match follow.cursor.receive(event.sequence, &event.body) {
             Received::Repeat => return Ok(true),
-            Received::Missing => return Err(Violation::OutOfOrder(crate::wire::Kind::Event)),
+            Received::Missing => return Err(Violation::OutOfOrder(Kind::Event)),
             Received::Next => {}
         }
         // The worker's window bounds what can wait, and what is in hand beside it.
@@ -119,19 +170,33 @@ impl Followed {
         }
         follow.waiting.push_back((first, event.body));
         self.waiting += 1;
-        self.dispatch(&event.task, fx);
         Ok(false)
     }
 
     /// The handler has returned. Returns what to acknowledge.
     pub(crate) fn handled(&mut self, task: &TaskId, through: u64) -> Option<Handled> {
-        let follow = self.tasks.get_mut(task)?;
+        // What another life of this proxy gave out says nothing about what is in hand now.
+        let follow = self.tasks.get_mut(task).filter(|follow| follow.in_hand == Some(through))?;
         follow.in_hand = None;
         follow.cursor.handle(through);
+        let handled = Handled { task: task.clone(), through };
         if follow.ended && follow.waiting.is_empty() {
             self.tasks.remove(task);
+            self.ended.push_back(handled.clone());
+            if self.ended.len() > ENDED_MAX {
+                self.ended.pop_front();
+            }
         }
-        Some(Handled { task: task.clone(), through })
+        self.forget_unconfirmed();
+        Some(handled)
+    }
+
+    /// Gives each handler that is free the next batch.
+    pub(crate) fn dispatch_all(&mut self, fx: &mut Effects) {
+        let tasks: Vec<TaskId> = self.tasks.keys().cloned().collect();
+        for task in tasks {
+            self.dispatch(&task, fx);
+        }
     }
 
     /// Gives the handler the next batch of a task, unless it has one.

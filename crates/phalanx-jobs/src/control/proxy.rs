@@ -12,7 +12,7 @@ use crate::outcome::{Cap, Outcome, Reason};
 use crate::ownership::{Acting, Holding, Owners, Step, Steward};
 use crate::session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};
 use crate::wire::{
-    Ack, Attach, Attached, Beat, Call, CallId, Cancel, Frame, Hosting, Message, Redirect, Release, TaskId,
+    Ack, Attach, Attached, Beat, Call, CallId, Cancel, Frame, Hosting, Message, Redirect, Release, Standby, TaskId,
     Verb,
 };
 
@@ -53,9 +53,12 @@ pub struct Proxy {
     /// The present owner that the worker named when it refused.
     refused_for: Option<NodeId>,
     status: NodeStatus,
+    /// What was said last of how the worker is.
+    told_status: Option<(NodeStatus, Option<Fence>)>,
     in_flight: InFlight,
     followed: Option<Followed>,
     acting: Option<Acting>,
+    told_standbys: Vec<Standby>,
     lost_at: Option<Instant>,
 }
 
@@ -69,9 +72,11 @@ impl Proxy {
             last_fence: Fence::default(),
             refused_for: None,
             status: NodeStatus::Connecting,
+            told_status: None,
             in_flight: InFlight::default(),
             followed: None,
             acting: None,
+            told_standbys: Vec::new(),
             lost_at: None,
         }
     }
@@ -190,6 +195,9 @@ impl Proxy {
             Step::Keep => {
                 if let Claim::Releasing(fence) = self.claim {
                     self.claim = Claim::Active(fence);
+                    if let Some(followed) = &mut self.followed {
+                        followed.dispatch_all(fx);
+                    }
                 }
             }
         }
@@ -217,8 +225,9 @@ impl Proxy {
             last_fence: self.last_fence,
             sees_down: self.refused_for.clone().filter(|present| owners.is_down(present)),
             handover_token: None,
-            standbys: acting.standbys.clone(),
+            standbys: acting.to_dial(),
         };
+        self.told_standbys.clone_from(&attach.standbys);
         fx.send(link.link, attach);
     }
 
@@ -260,34 +269,35 @@ impl Proxy {
         fx: &mut Effects,
     ) -> Result<(), Violation> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        let message = match (Message::from_frame(frame)?, self.claim) {
-            // The one frame that brings a fence along instead of being checked against it.
-            (Message::Attached(attached), Claim::Attaching { .. }) => {
-                session.grant(now, attached.fence);
-                return self.handle_attached(now, attached, owners, fx);
-            }
-            _ => match session.admit(now, lane, frame)? {
-                Admitted::Message(message) => message,
-                Admitted::Stale(_) => return Ok(()),
-            },
+        let message = match session.admit(now, lane, frame)? {
+            Admitted::Message(message) => message,
+            Admitted::Stale(_) => return Ok(()),
         };
         match message {
+            Message::Attached(attached) if matches!(self.claim, Claim::Attaching { .. }) => {
+                return self.handle_attached(now, attached, owners, fx);
+            }
             Message::Nack(nack) => self.handle_nack(now, nack.present, nack.fence),
             Message::TaskSnapshot(snapshot) => {
+                let Some(followed) = &mut self.followed else { return Ok(()) };
                 let fence = snapshot.fence;
-                if let Some(handled) = self.followed.as_mut().and_then(|followed| followed.resume(snapshot)) {
+                if let Some(handled) = followed.resume(snapshot)? {
                     self.ack(fence, handled, None, fx);
                 }
+                self.welcome_events(fence, owners, fx);
             }
             Message::StandDown(_) => self.stand_down(now, owners, fx),
             Message::Report(report) => self.set_status(report.status, fx),
             Message::Outcome(outcome) => self.handle_outcome(&outcome.id, outcome.outcome, fx),
             Message::Event(event) => {
-                if matches!(self.claim, Claim::Active(_))
-                    && let Some(followed) = &mut self.followed
-                    && followed.receive(event, fx)?
-                {
+                let Some(followed) = &mut self.followed else { return Ok(()) };
+                let task = event.task.clone();
+                if followed.receive(event)? {
                     fx.event(ControlEvent::Redelivered(1));
+                }
+                // On its way out the proxy starts no handler any more; what waits goes to the next owner.
+                if matches!(self.claim, Claim::Active(_)) {
+                    followed.dispatch(&task, fx);
                 }
             }
             other => return Err(Violation::NotPermitted(other.kind())),
@@ -305,6 +315,12 @@ impl Proxy {
         if attached.fence <= self.last_fence {
             return Err(Violation::OutOfOrder(crate::wire::Kind::Attached));
         }
+        if let Some(followed) = &mut self.followed {
+            followed.begin(attached.tasks)?;
+        }
+        if let Some(session) = &mut self.session {
+            session.grant(now, attached.fence);
+        }
         self.last_fence = attached.fence;
         self.claim = Claim::Active(attached.fence);
         self.refused_for = None;
@@ -312,9 +328,20 @@ impl Proxy {
             fx.event(ControlEvent::OpenEventLane(link.link));
         }
         self.set_status(attached.status, fx);
+        self.welcome_events(attached.fence, owners, fx);
         // The plan may have changed while the claim was under way.
         self.follow_plan(now, owners, fx);
         Ok(())
+    }
+
+    /// Once the worker has said how far each log is, the first beat tells it that its events are welcome: on another lane
+    /// they would otherwise overtake what says where they begin.
+    fn welcome_events(&self, fence: Fence, owners: &dyn Owners, fx: &mut Effects) {
+        if let (Some(link), Some(followed)) = (&self.link, &self.followed)
+            && followed.is_resumed()
+        {
+            fx.send(link.link, Beat { fence, roster: owners.roster(), standbys: None });
+        }
     }
 
     fn handle_nack(&mut self, now: Instant, present: NodeId, fence: Fence) {
@@ -411,6 +438,9 @@ impl Proxy {
     fn set_status(&mut self, status: NodeStatus, fx: &mut Effects) {
         self.status = status;
         let hosted = self.serving().map(|(_, fence, _)| fence);
+        if self.told_status.replace((status, hosted)) == Some((status, hosted)) {
+            return;
+        }
         fx.event(ControlEvent::Status { worker: self.worker.clone(), status, hosted });
     }
 
@@ -437,7 +467,7 @@ impl Proxy {
         if let Claim::Attaching { retry_at: Some(at) } = self.claim
             && at <= now
         {
-            self.claim = Claim::SentOn;
+            self.claim = Claim::None;
             self.follow_plan(now, owners, fx);
         }
         while self.beats()
@@ -447,8 +477,12 @@ impl Proxy {
             let link = session.link();
             match (timeout, session.fence()) {
                 (SessionTimeout::Beat, Some(fence)) => {
-                    let standbys = self.acting.as_ref().map(|acting| acting.standbys.clone());
-                    fx.send(link, Beat { fence, roster: owners.roster(), standbys });
+                    let standbys = self.acting.as_ref().map(Acting::to_dial);
+                    let changed = standbys.filter(|standbys| *standbys != self.told_standbys);
+                    if let Some(standbys) = &changed {
+                        self.told_standbys.clone_from(standbys);
+                    }
+                    fx.send(link, Beat { fence, roster: owners.roster(), standbys: changed });
                 }
                 (SessionTimeout::Beat | SessionTimeout::Ended, _) => break,
                 (SessionTimeout::Lost, _) => {

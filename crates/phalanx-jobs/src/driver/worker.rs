@@ -386,7 +386,7 @@ impl Driver {
             }
             WorkerEvent::CloseLink(link, why) => self.close_link(link, why),
             WorkerEvent::Owned { .. }
-            | WorkerEvent::Standbys { .. }
+            | WorkerEvent::Standbys(_)
             | WorkerEvent::Orphaned
             | WorkerEvent::Redirected(_) => self.tell_finder(event),
         }
@@ -399,7 +399,7 @@ impl Driver {
                 tracing::info!(worker = %self.worker, %owner, "attached");
                 finder.handle_owned(standbys);
             }
-            WorkerEvent::Standbys { owner, standbys } => finder.handle_standbys(&owner, standbys),
+            WorkerEvent::Standbys(standbys) => finder.handle_standbys(standbys),
             WorkerEvent::Orphaned => {
                 tracing::info!(worker = %self.worker, "looking for an owner");
                 finder.handle_orphaned(now());

@@ -59,9 +59,12 @@ pub struct Log {
     bytes: usize,
     next: u64,
     sent: u64,
+    /// The greatest number that any session has carried: what an owner may have handled, and so may acknowledge.
+    reached: u64,
     acked: u64,
-    /// How many entries are under way; always the number of those at the head that lie within `sent`.
-    in_flight: usize,
+    /// The last numbers of the entries that this session has carried and nobody has acknowledged. An entry counts even
+    /// when it was pushed out since: the receiver may hold it all the same.
+    under_way: VecDeque<u64>,
     checkpoint: Option<Bytes>,
     ended: bool,
 }
@@ -84,10 +87,10 @@ impl Outbox {
         Self { logs: BTreeMap::new(), bytes: 0, bytes_max, in_flight: 0, turn: None }
     }
 
-    /// Whether another log can be opened.
+    /// Whether another log can be opened. Ends of tasks are never pushed out, so they can fill the outbox.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.logs.len() < LOGS_MAX
+        self.logs.len() < LOGS_MAX && self.bytes <= self.bytes_max
     }
 
     /// Opens the log of a new task.
@@ -98,8 +101,9 @@ impl Outbox {
             bytes: 0,
             next: 1,
             sent: 0,
+            reached: 0,
             acked: 0,
-            in_flight: 0,
+            under_way: VecDeque::new(),
             checkpoint: None,
             ended: false,
         });
@@ -114,14 +118,16 @@ impl Outbox {
         log.bytes += entry.bytes();
         self.bytes += entry.bytes();
         log.entries.push_back(entry);
-        if log.entries.len() > LOG_ENTRIES_MAX {
-            self.bytes -= log.push_out_oldest().unwrap_or(0);
-            self.in_flight -= log.settle();
+        while log.entries.len() > LOG_ENTRIES_MAX
+            && let Some(freed) = log.push_out_oldest()
+        {
+            self.bytes -= freed;
         }
         while self.bytes > self.bytes_max {
-            let Some(largest) = self.logs.values_mut().max_by_key(|log| log.bytes) else { break };
+            // Not simply the largest: one that holds nothing but the end of its task gives nothing.
+            let with_victims = self.logs.values_mut().filter(|log| log.victim().is_some());
+            let Some(largest) = with_victims.max_by_key(|log| log.bytes) else { break };
             let Some(freed) = largest.push_out_oldest() else { break };
-            self.in_flight -= largest.settle();
             self.bytes -= freed;
         }
         true
@@ -132,7 +138,7 @@ impl Outbox {
         self.in_flight = 0;
         for log in self.logs.values_mut() {
             log.sent = log.acked;
-            log.in_flight = 0;
+            log.under_way.clear();
         }
     }
 
@@ -145,16 +151,17 @@ impl Outbox {
         let log = self.logs.get_mut(&task)?;
         let entry = log.first_unsent()?.clone();
         log.sent = entry.through();
-        log.in_flight += 1;
+        log.reached = log.reached.max(log.sent);
+        log.under_way.push_back(log.sent);
         self.in_flight += 1;
         self.turn = Some(task.clone());
         Some((task, entry))
     }
 
-    /// Everything of a task up to `through` has been handled.
+    /// Everything of a task up to `through` has been handled, perhaps in an earlier session whose acknowledgement was lost.
     pub fn ack(&mut self, task: &TaskId, through: u64, checkpoint: Option<Bytes>) {
         let Some(log) = self.logs.get_mut(task) else { return };
-        let through = through.min(log.sent);
+        let through = through.min(log.reached);
         if through <= log.acked {
             return;
         }
@@ -166,7 +173,11 @@ impl Outbox {
             log.bytes -= bytes;
             self.bytes -= bytes;
         }
-        self.in_flight -= log.settle();
+        while log.under_way.front().is_some_and(|last| *last <= through) {
+            log.under_way.pop_front();
+            self.in_flight -= 1;
+        }
+        log.sent = log.sent.max(through);
         log.acked = through;
         if checkpoint.is_some() {
             log.checkpoint = checkpoint;
@@ -214,28 +225,24 @@ impl Log {
         self.entries.get(at)
     }
 
-    /// Counts again what is under way after entries went, and says by how many it is less.
-    fn settle(&mut self) -> usize {
-        let before = self.in_flight;
-        self.in_flight = self.entries.partition_point(|entry| entry.through() <= self.sent).min(before);
-        before - self.in_flight
+    /// Where the next entry to push out stands, if one may go. The end of a task is never pushed out: it is the one
+    /// entry that somebody surely waits for.
+    fn victim(&self) -> Option<usize> {
+        let head_is_gap = matches!(self.entries.front(), Some(Entry { body: EventBody::Gap { .. }, .. }));
+        let at = usize::from(head_is_gap);
+        matches!(self.entries.get(at), Some(Entry { body: EventBody::Emitted(_), .. })).then_some(at)
     }
 
     /// Makes the oldest entry part of a gap at the head of the log, and says how many bytes that frees; `None` when
-    /// nothing can go. The end of a task is never pushed out: it is the one entry that somebody surely waits for.
+    /// nothing can go.
     fn push_out_oldest(&mut self) -> Option<usize> {
         let before = self.bytes;
-        let head_is_gap = matches!(self.entries.front(), Some(Entry { body: EventBody::Gap { .. }, .. }));
-        let victim = usize::from(head_is_gap);
-        match self.entries.get(victim) {
-            None | Some(Entry { body: EventBody::Ended(_), .. }) => return None,
-            Some(_) => {}
-        }
+        let victim = self.victim()?;
         let entry = self.entries.remove(victim)?;
         self.bytes -= entry.bytes();
         let through = entry.through();
         match self.entries.front_mut() {
-            Some(gap) if head_is_gap => {
+            Some(gap) if victim == 1 => {
                 // A gap that is under way grows at its end: the receiver knows its head already.
                 if self.sent >= gap.from && self.sent < through {
                     self.sent = self.sent.min(gap.from - 1);
@@ -360,7 +367,8 @@ mod tests {
                     }
                 }
                 prop_assert!(outbox.bytes <= 1_500 + 2 * ENTRY_OVERHEAD_BYTES);
-                prop_assert_eq!(outbox.in_flight, outbox.logs.values().map(|log| log.in_flight).sum::<usize>());
+                prop_assert_eq!(outbox.in_flight, outbox.logs.values().map(|log| log.under_way.len()).sum::<usize>());
+                prop_assert!(outbox.in_flight <= EVENTS_IN_FLIGHT_MAX);
                 prop_assert_eq!(outbox.bytes, outbox.logs.values().map(|log| log.bytes).sum::<usize>());
             }
         }

@@ -97,10 +97,9 @@ impl Finder {
         self.queue.clear();
     }
 
-    /// The standbys of the owner have changed.
-    pub fn handle_standbys(&mut self, owner: &NodeId, standbys: Vec<Standby>) {
-        self.known.retain(|known| known.node == *owner);
-        self.known.extend(standbys);
+    /// Whom to dial has changed.
+    pub fn handle_standbys(&mut self, known: Vec<Standby>) {
+        self.known = known;
     }
 
     /// The worker has no owner any more: the search starts at once.

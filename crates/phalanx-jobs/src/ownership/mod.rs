@@ -33,6 +33,12 @@ impl Acting {
     pub fn as_standby(&self) -> Standby {
         Standby { node: self.node.clone(), addresses: self.addresses.clone() }
     }
+
+    /// Whom a worker dials when its link is lost, best first: the owner, then the standbys.
+    #[must_use]
+    pub fn to_dial(&self) -> Vec<Standby> {
+        std::iter::once(self.as_standby()).chain(self.standbys.iter().cloned()).collect()
+    }
 }
 
 /// The answers of placement and membership: an immutable view that is replaced when either changes.

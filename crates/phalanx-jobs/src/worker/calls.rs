@@ -12,6 +12,10 @@ use crate::session::LinkId;
 use crate::tasks::Watch;
 use crate::wire::{Call, CallId, ClassName, OutcomeOf, TaskId, Verb};
 
+/// How many calls may wait on one worker in all before a further question for a task's end is refused: twice what one
+/// owner can have under way, since those of a lost owner wait until their deadline.
+const CALLS_RUNNING_MAX: usize = 16_384;
+
 impl WorkerCore {
     /// The table of begun calls is asked first: a repeat gets the outcome of the first, whatever its fence.
     pub(super) fn handle_call(&mut self, now: Instant, link: LinkId, call: Call) {
@@ -53,6 +57,9 @@ impl WorkerCore {
                 self.outbox.has_room().then_some(()).ok_or(Reason::Busy(Cap::EventLogs))
             }
             Verb::Command { task, .. } => self.tasks.check_running(task),
+            Verb::Output { .. } if self.begun.running() >= CALLS_RUNNING_MAX => {
+                Err(Reason::Busy(Cap::CallsInFlight))
+            }
             Verb::Output { .. } | Verb::Stop { .. } => Ok(()),
         }
     }
@@ -66,7 +73,7 @@ impl WorkerCore {
     }
 
     fn check_running_requests(&self) -> Result<(), Reason> {
-        if self.begun.running() >= self.config.running_requests_max + self.config.tasks_max {
+        if self.running_requests >= self.config.running_requests_max {
             return Err(Reason::Busy(Cap::RunningRequests));
         }
         Ok(())
@@ -146,6 +153,7 @@ impl WorkerCore {
     }
 
     fn begin_running(&mut self, id: CallId, link: LinkId, deadline: Instant, kind: RunningKind) {
+        self.running_requests += usize::from(matches!(kind, RunningKind::Request));
         self.begun.begin(id.clone(), link);
         self.deadlines.insert((deadline, id.clone()));
         self.running.insert(id, Running { deadline, kind });
@@ -175,6 +183,7 @@ impl WorkerCore {
     pub(super) fn finish(&mut self, id: &CallId, outcome: Outcome) {
         let Some(running) = self.running.remove(id) else { return };
         self.deadlines.remove(&(running.deadline, id.clone()));
+        self.running_requests -= usize::from(matches!(running.kind, RunningKind::Request));
         if let RunningKind::Command(task) = &running.kind {
             self.tasks.command_done(task, id);
         }

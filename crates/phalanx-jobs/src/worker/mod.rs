@@ -17,7 +17,7 @@ use bytes::Bytes;
 use phalanx_base::{Boot, Generation, Labels, NodeId, NodeStatus, Role};
 
 use crate::begun::BegunTable;
-use crate::config::Config;
+use crate::config::{Config, DISCONNECT_GRACE};
 use crate::events::Outbox;
 use crate::outcome::{Outcome, Reason, TaskEnd};
 use crate::ownership::Arbiter;
@@ -83,16 +83,11 @@ pub enum WorkerEvent {
     Owned {
         /// The owner.
         owner: NodeId,
-        /// Whom to dial after it.
+        /// Whom to dial if it is lost, itself first.
         standbys: Vec<Standby>,
     },
-    /// The owner has told its standbys anew.
-    Standbys {
-        /// The owner.
-        owner: NodeId,
-        /// Whom to dial after it.
-        standbys: Vec<Standby>,
-    },
+    /// The owner has told anew whom to dial if it is lost.
+    Standbys(Vec<Standby>),
     /// No control node hosts the proxy.
     Orphaned,
     /// Someone has named the owner.
@@ -114,6 +109,10 @@ pub struct WorkerCore {
     deadlines: BTreeSet<(Instant, CallId)>,
     tasks: TaskTable,
     outbox: Outbox,
+    /// Whether the present owner has given a sign of life under its fence: it knows every log then, and events may flow.
+    flowing: bool,
+    /// How many of the running calls are requests.
+    running_requests: usize,
     transmits: VecDeque<Transmit>,
     events: VecDeque<WorkerEvent>,
 }
@@ -148,6 +147,8 @@ impl WorkerCore {
             deadlines: BTreeSet::new(),
             tasks: TaskTable::default(),
             outbox,
+            flowing: false,
+            running_requests: 0,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -227,6 +228,10 @@ impl WorkerCore {
         {
             self.cancel(&call, Reason::DeadlineExceeded);
         }
+        for task in self.tasks.abandoned(now) {
+            self.tasks.stop(&task, now + DISCONNECT_GRACE);
+            self.events.push_back(WorkerEvent::StopTask(task, now + DISCONNECT_GRACE));
+        }
         for task in self.tasks.overdue(now) {
             self.events.push_back(WorkerEvent::AbortTask(task.clone()));
             self.handle_task_end(&task, TaskEnd::Stopped);
@@ -242,7 +247,7 @@ impl WorkerCore {
 
     /// Sends what the window allows of the event logs, over the present session.
     fn pump_events(&mut self) {
-        let Some(present) = self.arbiter.present() else { return };
+        let Some(present) = self.arbiter.present().filter(|_| self.flowing) else { return };
         let (link, fence) = (present.link, present.fence);
         while let Some((task, entry)) = self.outbox.poll_send() {
             self.send(link, crate::wire::Event { fence, task, sequence: entry.from, body: entry.body });

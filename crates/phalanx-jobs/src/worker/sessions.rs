@@ -47,10 +47,9 @@ impl WorkerCore {
             Message::Release(release) => self.handle_release(now, link, release),
             Message::Beat(beat) => {
                 self.arbiter.handle_beat(link, beat.roster);
-                if let (Some(standbys), Some(session)) = (beat.standbys, self.sessions.get(&link)) {
-                    let owner = session.peer().node.clone();
-                    self.events.push_back(WorkerEvent::Standbys { owner, standbys });
-                }
+                self.flowing = true;
+                self.pump_events();
+                self.events.extend(beat.standbys.map(WorkerEvent::Standbys));
             }
             Message::Ack(ack) => {
                 self.outbox.ack(&ack.task, ack.through, ack.checkpoint);
@@ -78,6 +77,7 @@ impl WorkerCore {
                 if let Some(session) = self.sessions.get_mut(&link) {
                     session.grant(now, fence);
                 }
+                self.tasks.on_connect();
                 self.welcome(link, fence);
                 self.events.push_back(WorkerEvent::Owned { owner: control.node, standbys: attach.standbys });
                 self.events.push_back(WorkerEvent::Status(self.status));
@@ -85,8 +85,10 @@ impl WorkerCore {
         }
     }
 
-    /// Tells a new owner everything that it must know, and sends again what is not acknowledged.
+    /// Tells a new owner everything that it must know. What is not acknowledged is sent again, once the owner has given
+    /// its first sign of life: lanes overtake each other, and an event must not come before the owner knows its log.
     fn welcome(&mut self, link: LinkId, fence: Fence) {
+        self.flowing = false;
         self.outbox.rewind();
         let snapshots: Vec<_> = self.outbox.snapshots(fence).collect();
         let attached = Attached {
@@ -100,7 +102,6 @@ impl WorkerCore {
         for snapshot in snapshots {
             self.send(link, snapshot);
         }
-        self.pump_events();
     }
 
     fn handle_release(&mut self, now: Instant, link: LinkId, release: Release) {
@@ -116,10 +117,7 @@ impl WorkerCore {
         if !self.arbiter.handle_lost(link) {
             return;
         }
-        for (task, at) in self.tasks.on_disconnect(now) {
-            self.tasks.stop(&task, at);
-            self.events.push_back(WorkerEvent::StopTask(task, at));
-        }
+        self.tasks.on_disconnect(now);
         self.events.push_back(WorkerEvent::Orphaned);
         self.events.push_back(WorkerEvent::Status(self.status()));
     }

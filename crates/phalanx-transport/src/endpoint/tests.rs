@@ -328,7 +328,7 @@ async fn a_peer_that_stalls_is_cut_in_time_and_has_one_stream_until_then() {
     handshake.write_all(&[1]).await.unwrap();
     let code = tokio::select! {
         biased;
-        opened = connection.open_bi() => panic!("a stranger got a second stream: {opened:?}"),
+        Ok(_) = connection.open_bi() => panic!("a stranger got a second stream"),
         code = closed_with(&acceptor, &connection) => code,
     };
     assert_eq!(code, u64::from(HandshakeError::TimedOut.encode().0));

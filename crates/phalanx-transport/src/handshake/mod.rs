@@ -145,9 +145,12 @@ impl Handshake {
 
     /// Whether this node takes the dialler, after [`HandshakeEvent::AskAdmission`]. Does nothing at any other time.
     pub fn handle_admission(&mut self, admission: Result<(), Refusal>) {
-        let State::AwaitAdmission { peer, transcript } = std::mem::replace(&mut self.state, State::Over)
-        else {
-            return;
+        let (peer, transcript) = match std::mem::replace(&mut self.state, State::Over) {
+            State::AwaitAdmission { peer, transcript } => (peer, transcript),
+            other => {
+                self.state = other;
+                return;
+            }
         };
         if let Err(error) = self.prove(&transcript) {
             return self.fail(error);

@@ -340,4 +340,4 @@ proptest! {
 }
 
 /// Any secret does; one that is fixed lets a failing case be replayed.
-const PINNED: &str = "phalanx-secret-GOLDEN";
+const PINNED: &str = "phalanx-secret-a4dqobyha4dqobyha4dqobyha6k5wroa";

@@ -203,18 +203,22 @@ impl MemoryCarrier {
 
     pub(super) async fn recv_datagram(&self) -> Result<Bytes, LinkLost> {
         loop {
-            let mut datagrams = lock(&self.here().datagrams);
-            if let Some(datagram) = datagrams.queue.pop_front() {
-                datagrams.bytes -= datagram.len();
-                if !datagrams.queue.is_empty() {
-                    // Several may wait, and only one was woken for several datagrams.
-                    self.here().datagram_came.notify_one();
-                }
+            if let Some(datagram) = self.take_datagram() {
                 return Ok(datagram);
             }
-            drop(datagrams);
             self.0.unless_lost(self.here().datagram_came.notified()).await?;
         }
+    }
+
+    fn take_datagram(&self) -> Option<Bytes> {
+        let mut datagrams = lock(&self.here().datagrams);
+        let datagram = datagrams.queue.pop_front()?;
+        datagrams.bytes -= datagram.len();
+        if !datagrams.queue.is_empty() {
+            // Several may wait, and only one was woken for several datagrams.
+            self.here().datagram_came.notify_one();
+        }
+        Some(datagram)
     }
 
     pub(super) fn datagram_bytes_max(&self) -> usize {

@@ -43,6 +43,12 @@ impl LinkId {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
     }
+
+    /// As a number, for tables of the layers above.
+    #[must_use]
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
 }
 
 impl fmt::Display for LinkId {

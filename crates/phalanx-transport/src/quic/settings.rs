@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::tls::Tls;
 use crate::endpoint::EndpointConfig;
+use crate::handshake::End;
 
 /// Streams that a stranger may open to an acceptor: the one that carries the handshake.
 const STRANGER_STREAMS_MAX: u32 = 1;
@@ -112,10 +113,15 @@ fn idle_timeout(wanted: Duration) -> IdleTimeout {
     IdleTimeout::try_from(wanted).unwrap_or_else(|_| IdleTimeout::from(VarInt::MAX))
 }
 
-/// Gives a proven peer its room.
-pub(crate) fn widen(connection: &quinn::Connection) {
+/// Gives a proven peer its room. At the acceptor the handshake's own stream, which still ends, counts too; QUIC would
+/// announce its place only once an eighth of all places has become free.
+pub(crate) fn widen(connection: &quinn::Connection, end: End) {
+    let handshake = match end {
+        End::Dialler => 0,
+        End::Acceptor => STRANGER_STREAMS_MAX,
+    };
     connection.set_receive_window(PEER_WINDOW_BYTES.into());
-    connection.set_max_concurrent_bi_streams(PEER_STREAMS_MAX.into());
+    connection.set_max_concurrent_bi_streams((PEER_STREAMS_MAX + handshake).into());
 }
 
 /// Random bytes.

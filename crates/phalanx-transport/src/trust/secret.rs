@@ -181,11 +181,18 @@ mod tests {
         assert_eq!(format!("{secret:?} {:?}", secret.worker_credential()), "Secret(..) WorkerCredential(..)");
     }
 
-    /// The derivation is part of the wire format: nodes of two versions must make the same keys.
+    /// The derivation is part of the wire format: nodes of two versions must make the same keys. These come from
+    /// another implementation of HKDF and Ed25519.
     #[test]
     fn keys_are_pinned() {
         let secret = Secret(Zeroizing::new([7; 16]));
-        assert_eq!(secret.expose(), "phalanx-secret-GOLDEN");
-        assert_eq!(secret.worker_credential().expose(), "phalanx-worker-GOLDEN");
+        assert_eq!(secret.expose(), "phalanx-secret-a4dqobyha4dqobyha4dqobyha6k5wroa");
+        assert_eq!(
+            secret.worker_credential().expose(),
+            concat!(
+                "phalanx-worker-pfkzwlcvjzsz7gkxfsb77sw2lpbli7hxyrpahgyd22htuh7sso5j5nl",
+                "bbqz4gsbpqho6yk4jickja3lnomfwvbrxxqnzvqgv7bojifrk2x2qu"
+            )
+        );
     }
 }

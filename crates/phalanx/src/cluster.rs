@@ -1,0 +1,131 @@
+//! What follows from membership: who owns whom, what is stored, and when this node begins to own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use phalanx_base::NodeId;
+use phalanx_jobs::{ControlService, Owners, Spawn};
+use phalanx_membership::driver::MembershipHandle;
+use phalanx_membership::{ClusterView, RosterSnapshot};
+use phalanx_placement::Placement;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::owners::PlacedOwners;
+use crate::setup::stored;
+use crate::store::{Store, StoreError};
+
+/// How long a node waits for the control nodes that it was told to expect.
+const FORM_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often a roster that changes is stored: often enough for a restart, seldom enough for a disk.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Who owns whom, at one moment, as one control node sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Ownership(Arc<PlacedOwners>);
+
+impl Ownership {
+    pub(crate) fn nobody(view: &ClusterView) -> Self {
+        Self(Arc::new(PlacedOwners::new(Placement::default(), view)))
+    }
+
+    pub(crate) fn owners(&self) -> Arc<dyn Owners> {
+        self.0.clone()
+    }
+
+    /// The owners of all partitions.
+    #[must_use]
+    pub fn placement(&self) -> &Placement {
+        self.0.placement()
+    }
+
+    /// The control node that should host a worker's proxy now: the first of owner and standbys that is alive.
+    #[must_use]
+    pub fn acting_owner(&self, worker: &NodeId) -> Option<NodeId> {
+        self.0.acting(worker).map(|acting| acting.node)
+    }
+}
+
+/// Keeps the job layer told who owns whom. Placement is computed only when the roster has changed, and away from the
+/// threads that keep time, since it takes milliseconds.
+pub(crate) async fn follow_owners(
+    mut view: watch::Receiver<Arc<ClusterView>>,
+    service: ControlService,
+    spawn: Arc<dyn Spawn>,
+    owners: watch::Sender<Ownership>,
+) {
+    let mut placement = Placement::default();
+    loop {
+        let seen = view.borrow_and_update().clone();
+        if seen.roster.version() != placement.version() {
+            let (sender, computed) = oneshot::channel();
+            let roster = seen.roster.clone();
+            spawn.spawn_blocking(Box::new(move || drop(sender.send(Placement::compute(&roster)))));
+            match computed.await {
+                Ok(new) => placement = new,
+                Err(_) => return,
+            }
+        }
+        let ownership = Ownership(Arc::new(PlacedOwners::new(placement.clone(), &seen)));
+        service.set_owners(ownership.owners()).await;
+        owners.send_replace(ownership);
+        if view.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What was known of the cluster before the last stop. A damaged value counts as none: discovery finds the others again.
+pub(crate) fn stored_roster(store: &dyn Store) -> Result<RosterSnapshot, StoreError> {
+    let Some(bytes) = store.read(stored::ROSTER)? else { return Ok(RosterSnapshot::default()) };
+    Ok(RosterSnapshot::decode(&bytes).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the stored roster is not used");
+        RosterSnapshot::default()
+    }))
+}
+
+/// Stores the roster when it changes, so that a total restart finds its members.
+pub(crate) async fn keep_roster(
+    mut view: watch::Receiver<Arc<ClusterView>>,
+    store: Arc<dyn Store>,
+    spawn: Arc<dyn Spawn>,
+) {
+    let mut written = RosterSnapshot::default();
+    loop {
+        let snapshot = view.borrow_and_update().snapshot.clone();
+        if snapshot != written {
+            let (sender, done) = oneshot::channel();
+            let (store, bytes) = (store.clone(), snapshot.encode());
+            spawn.spawn_blocking(Box::new(move || drop(sender.send(store.write(stored::ROSTER, &bytes)))));
+            match done.await {
+                Ok(Ok(())) => written = snapshot,
+                Ok(Err(error)) => tracing::warn!(%error, "the roster was not stored: it is tried again"),
+                Err(_) => return,
+            }
+        }
+        sleep(STORE_PAUSE).await;
+        if view.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Lets this node own its share, once the control nodes that it was told to expect are there.
+pub(crate) async fn activate(
+    mut view: watch::Receiver<Arc<ClusterView>>,
+    membership: MembershipHandle,
+    expected_controls: usize,
+) {
+    let alive = |view: &Arc<ClusterView>| {
+        view.members.iter().filter(|member| member.liveness.is_alive()).count() >= expected_controls
+    };
+    if timeout(FORM_DEADLINE, view.wait_for(alive)).await.is_err() {
+        tracing::warn!(
+            expected_controls,
+            "fewer control nodes than expected are there: this one takes workers all the same"
+        );
+    }
+    // A membership that has stopped needs no share.
+    let _ = membership.activate().await;
+}

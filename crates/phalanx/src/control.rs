@@ -1,0 +1,267 @@
+//! A control node: it finds the other ones, shares the workers with them, and can be asked for anything.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use phalanx_base::{Address, AddressList, Labels, NodeId, Role};
+use phalanx_discovery::Discover;
+use phalanx_jobs::{
+    ControlConfig, ControlService, EventHandler, EventHandlers, JobClass, JobHandler, Spawn, WorkerHandle,
+    WorkerInfo, WorkerService, WorkerSettings,
+};
+use phalanx_membership::driver::{MembershipHandle, drive};
+use phalanx_membership::{ClusterView, LocalMember, Membership};
+use phalanx_transport::Credential;
+use tokio::sync::watch;
+
+use crate::cluster::{self, Ownership};
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::error::StartError;
+use crate::events::ClusterEvents;
+use crate::gossip::Gossip;
+use crate::mesh::Mesh;
+use crate::node::{ControlSide, Node, Running};
+use crate::setup::{Base, Setup, advertised};
+
+/// Where a control node listens unless it is told: every interface, the cluster's usual port.
+const LISTEN: &str = "0.0.0.0:7000";
+
+/// A running control node. Cheap to clone; it stops when the last clone is dropped.
+#[derive(Clone)]
+pub struct Control {
+    node: Arc<Running>,
+    service: ControlService,
+    membership: MembershipHandle,
+    ownership: watch::Receiver<Ownership>,
+}
+
+/// Makes a [`Control`].
+#[must_use = "call start() to start the control node"]
+pub struct ControlBuilder {
+    setup: Setup,
+    handlers: EventHandlers,
+    addresses: Option<AddressList>,
+    weight: u16,
+    zone: String,
+    expected_controls: usize,
+}
+
+impl Control {
+    /// A control node of the cluster of this name, let in by its secret.
+    pub fn builder(cluster: impl Into<String>, secret: impl Into<Credential>) -> ControlBuilder {
+        ControlBuilder {
+            setup: Setup::new(cluster.into(), secret.into(), LISTEN),
+            handlers: EventHandlers::default(),
+            addresses: None,
+            weight: 1,
+            zone: String::new(),
+            expected_controls: 1,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &NodeId {
+        &self.node.boot.node
+    }
+
+    /// Where its socket is bound.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.node.endpoint.local_addr()
+    }
+
+    /// A worker, by its name, wherever its proxy is. It does no I/O; a name that nobody knows is an error of the call.
+    #[must_use]
+    pub fn worker(&self, id: &NodeId) -> WorkerHandle {
+        self.service.worker(id.clone())
+    }
+
+    /// The workers that this node knows: those whose proxies it hosts, and those it has lately met.
+    pub async fn workers(&self) -> Vec<WorkerInfo> {
+        self.service.workers().await
+    }
+
+    /// The control nodes, as this one sees them, with notice of every change.
+    #[must_use]
+    pub fn cluster(&self) -> watch::Receiver<Arc<ClusterView>> {
+        self.membership.view()
+    }
+
+    /// Who owns which partition, as this node sees it, with notice of every change.
+    #[must_use]
+    pub fn ownership(&self) -> watch::Receiver<Ownership> {
+        self.ownership.clone()
+    }
+
+    /// What happens from now on: to the control nodes, and to the workers whose proxies this node hosts.
+    #[must_use]
+    pub fn subscribe(&self) -> ClusterEvents {
+        ClusterEvents::new(self.membership.subscribe(), self.service.subscribe())
+    }
+
+    /// Waits until the node has been told to stop. Cancellation safe.
+    pub async fn stopped(&self) {
+        self.node.spawn.stopped().await;
+    }
+
+    /// Tells the other control nodes that this one leaves, closes every link and ends everything that runs. The workers
+    /// whose proxies it hosts attach to others by themselves.
+    pub async fn shutdown(&self) {
+        // A membership that has stopped has nobody to tell.
+        let _ = self.membership.leave().await;
+        self.node.stop().await;
+    }
+}
+
+impl ControlBuilder {
+    /// The node's name. Without one it gets a random one, which it keeps in its store.
+    pub fn id(mut self, id: &str) -> Self {
+        self.setup.set_id(id);
+        self
+    }
+
+    /// Where to bind the socket: `0.0.0.0:7000` unless something else is given here.
+    pub fn listen(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.setup.listen);
+        self
+    }
+
+    /// Where others reach this node, best first. Without it, where the socket is bound.
+    pub fn advertise(mut self, addresses: impl IntoIterator<Item = Address>) -> Self {
+        match AddressList::new(addresses) {
+            Ok(addresses) => self.addresses = Some(addresses),
+            Err(error) => self.setup.mistake(error),
+        }
+        self
+    }
+
+    /// How to find the other control nodes. May be called several times: what all strategies find is tried.
+    pub fn discover(mut self, strategy: impl Discover) -> Self {
+        self.setup.discover(strategy);
+        self
+    }
+
+    /// What the node is labelled with.
+    pub fn labels(mut self, labels: Labels) -> Self {
+        self.setup.labels = labels;
+        self
+    }
+
+    /// How many shares of the workers the node takes; 1 unless something else is given here.
+    pub fn weight(mut self, weight: u16) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// The failure zone of the node, such as a rack. Standbys of a worker are in other zones than its owner.
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.zone = zone.into();
+        self
+    }
+
+    /// How many control nodes to wait for before this one takes workers; ten seconds at most. It never stops a cluster
+    /// that runs.
+    pub fn expected_controls(mut self, count: usize) -> Self {
+        self.expected_controls = count;
+        self
+    }
+
+    /// Adds a job class that the node runs, as a worker does.
+    pub fn job<C: JobClass>(mut self, handler: impl JobHandler<C>) -> Self {
+        let registered = self.setup.jobs.register::<C, _>(handler);
+        self.setup.note(registered);
+        self
+    }
+
+    /// Says what becomes of the events of a job class.
+    pub fn events<C: JobClass>(mut self, handler: impl EventHandler<C>) -> Self {
+        let registered = self.handlers.register::<C, _>(handler);
+        self.setup.note(registered);
+        self
+    }
+
+    /// Timing and caps.
+    pub fn config(mut self, config: Config) -> Self {
+        self.setup.config = config;
+        self
+    }
+
+    /// What the node takes from outside; the real world unless something else is given here.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.setup.environment = Some(environment);
+        self
+    }
+
+    /// Starts the node. It goes on looking for the other ones for as long as it runs.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing of the node remains.
+    pub async fn start(self) -> Result<Control, StartError> {
+        let Self { setup, handlers, addresses, weight, zone, expected_controls } = self;
+        let base = setup.prepare(Role::Control)?;
+        let addresses = addresses.unwrap_or_else(|| advertised(base.endpoint.local_addr()));
+        let stored = cluster::stored_roster(base.environment.store.as_ref())?;
+        let local = LocalMember { boot: base.boot.clone(), addresses, weight, zone, stored };
+        let seed = base.environment.entropy.bits64();
+        let now = tokio::time::Instant::now().into_std();
+        let core = Membership::new(base.config.membership.clone(), local, seed, now)?;
+        let gossip = Gossip::new();
+        let (membership, driver) = drive(core, gossip.clone());
+        base.spawn.spawn(Box::pin(driver));
+        Ok(assemble(base, handlers, gossip, membership, expected_controls))
+    }
+}
+
+/// Joins the parts of a control node, and starts what runs for as long as it lives.
+fn assemble(
+    base: Base,
+    handlers: EventHandlers,
+    gossip: Gossip,
+    membership: MembershipHandle,
+    expected_controls: usize,
+) -> Control {
+    let worker = WorkerService::start(WorkerSettings {
+        identity: base.worker_identity(),
+        config: base.config.jobs.clone(),
+        jobs: base.jobs.clone(),
+        spawn: base.spawn.clone(),
+        finder: None,
+    });
+    let ownership = Ownership::nobody(&membership.view().borrow());
+    let service = ControlService::start(ControlConfig {
+        boot: base.boot.clone(),
+        config: base.config.jobs.clone(),
+        shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        handlers,
+        owners: ownership.owners(),
+        spawn: base.spawn.clone(),
+    });
+    let environment = base.environment;
+    let node = Arc::new(Node {
+        boot: base.boot,
+        endpoint: base.endpoint,
+        worker,
+        control: Some(ControlSide { service: service.clone(), gossip }),
+        links: base.links,
+        spawn: base.spawn,
+    });
+    let (owners_sender, ownership) = watch::channel(ownership);
+    let start = |work| node.spawn.spawn(work);
+    start(Box::pin(node.clone().accept_links()));
+    start(Box::pin(node.clone().link_to_itself()));
+    let view = membership.view();
+    let mesh = Mesh::new(node.clone(), environment.resolver.clone(), base.strategies, view.clone());
+    start(Box::pin(mesh.run()));
+    start(Box::pin(cluster::follow_owners(
+        view.clone(),
+        service.clone(),
+        environment.spawn.clone(),
+        owners_sender,
+    )));
+    start(Box::pin(cluster::keep_roster(view.clone(), environment.store, environment.spawn)));
+    start(Box::pin(cluster::activate(view, membership.clone(), expected_controls)));
+    let node = Arc::new(Running(node));
+    Control { node, service, membership, ownership }
+}

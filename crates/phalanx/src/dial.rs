@@ -1,0 +1,109 @@
+//! Dialling: addresses become sockets, sockets become links.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use phalanx_base::{Address, Host};
+use phalanx_discovery::{Discover, DynDiscover, Resolver};
+use phalanx_jobs::{Dial, Target, WorkerService};
+use phalanx_transport::DialError;
+
+use crate::node::Node;
+
+/// How many sockets one address may stand for.
+const SOCKETS_PER_ADDRESS_MAX: usize = 8;
+
+/// How often discovery is asked once a node is connected.
+pub(crate) const REFRESH_WHEN_CONNECTED: Duration = Duration::from_secs(30);
+
+/// The sockets of an address; a name that cannot be resolved has none.
+pub(crate) async fn sockets(address: &Address, resolver: &dyn Resolver) -> Vec<SocketAddr> {
+    match address.host() {
+        Host::Ip(ip) => vec![SocketAddr::new(*ip, address.port())],
+        Host::Name(name) => match resolver.resolve(name).await {
+            Ok(found) => {
+                let found = found.into_iter().take(SOCKETS_PER_ADDRESS_MAX);
+                found.map(|ip| SocketAddr::new(ip, address.port())).collect()
+            }
+            Err(error) => {
+                tracing::warn!(%address, %error, "an address cannot be resolved");
+                Vec::new()
+            }
+        },
+    }
+}
+
+/// Says in the log why a dial has failed, as loudly as it deserves.
+pub(crate) fn log_failure(socket: SocketAddr, error: &DialError) {
+    match error {
+        DialError::Unreachable { .. } | DialError::TimedOut | DialError::Closed | DialError::Myself => {
+            tracing::debug!(%socket, %error, "a dial failed");
+        }
+        _ => tracing::warn!(%socket, %error, "a dial was refused"),
+    }
+}
+
+/// Dials for a worker that looks for its owner.
+pub(crate) struct WorkerDial {
+    node: OnceLock<Weak<Node>>,
+    resolver: Arc<dyn Resolver>,
+}
+
+impl WorkerDial {
+    pub(crate) fn new(resolver: Arc<dyn Resolver>) -> Arc<Self> {
+        Arc::new(Self { node: OnceLock::new(), resolver })
+    }
+
+    /// The node, which needs a worker service, which needs this.
+    pub(crate) fn set_node(&self, node: &Arc<Node>) {
+        let _ = self.node.set(Arc::downgrade(node));
+    }
+}
+
+impl Dial for WorkerDial {
+    fn dial(&self, target: Target) -> BoxFuture<'static, bool> {
+        let node = self.node.get().and_then(Weak::upgrade);
+        let resolver = self.resolver.clone();
+        Box::pin(async move {
+            let Some(node) = node else { return false };
+            for address in &target.addresses {
+                for socket in sockets(address, resolver.as_ref()).await {
+                    match node.endpoint.dial(socket).await {
+                        Ok(link) => {
+                            node.adopt(link);
+                            return true;
+                        }
+                        Err(error) => log_failure(socket, &error),
+                    }
+                }
+            }
+            false
+        })
+    }
+}
+
+/// Feeds a worker with what discovery finds: often while it has no owner, seldom once it has.
+pub(crate) async fn discover_for_worker(
+    strategies: Vec<DynDiscover>,
+    resolver: Arc<dyn Resolver>,
+    worker: WorkerService,
+) {
+    let mut view = worker.view();
+    loop {
+        let mut refresh = REFRESH_WHEN_CONNECTED;
+        for strategy in &strategies {
+            refresh = refresh.min(strategy.refresh_interval());
+            match strategy.find(resolver.as_ref()).await {
+                Ok(found) => {
+                    let addresses = found.iter().map(|candidate| Address::from(candidate.socket)).collect();
+                    worker.discovered(addresses).await;
+                }
+                Err(error) => tracing::warn!(%error, "discovery failed: what it found before stays"),
+            }
+        }
+        let pause = if view.borrow_and_update().owner.is_some() { REFRESH_WHEN_CONNECTED } else { refresh };
+        tokio::time::sleep(pause).await;
+    }
+}

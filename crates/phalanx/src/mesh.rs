@@ -1,0 +1,177 @@
+//! Keeps a control node linked to every other one: it dials what discovery finds, what the roster names, and what was
+//! known before the last restart, for as long as it lives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use phalanx_base::{Address, NodeId, RosterState};
+use phalanx_discovery::{Discover, DynDiscover, Resolver};
+use phalanx_membership::ClusterView;
+use phalanx_transport::DialError;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::dial::{REFRESH_WHEN_CONNECTED, log_failure, sockets};
+use crate::node::Node;
+
+/// How often the mesh looks whether somebody is missing.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The pauses between dials of one socket.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// How many dials run at one time.
+const DIALS_MAX: usize = 32;
+
+/// What is known of one socket.
+struct Socket {
+    /// Who answered there last.
+    node: Option<NodeId>,
+    pause: Duration,
+    due_at: Instant,
+    dialling: bool,
+}
+
+pub(crate) struct Mesh {
+    node: Arc<Node>,
+    resolver: Arc<dyn Resolver>,
+    strategies: Vec<DynDiscover>,
+    view: watch::Receiver<Arc<ClusterView>>,
+    sockets: BTreeMap<SocketAddr, Socket>,
+    refresh_at: Instant,
+}
+
+type Dialled = (SocketAddr, Result<NodeId, DialError>);
+
+impl Mesh {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        resolver: Arc<dyn Resolver>,
+        strategies: Vec<DynDiscover>,
+        view: watch::Receiver<Arc<ClusterView>>,
+    ) -> Self {
+        Self { node, resolver, strategies, view, sockets: BTreeMap::new(), refresh_at: Instant::now() }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut dials = FuturesUnordered::new();
+        loop {
+            if Instant::now() >= self.refresh_at {
+                self.discover().await;
+            }
+            self.learn_from_roster().await;
+            for socket in self.due(DIALS_MAX.saturating_sub(dials.len())) {
+                let node = self.node.clone();
+                dials.push(async move { dial(node, socket).await });
+            }
+            tokio::select! {
+                biased;
+                Some(dialled) = dials.next() => self.handle_dialled(dialled),
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
+        }
+    }
+
+    async fn discover(&mut self) {
+        let mut refresh = REFRESH_WHEN_CONNECTED;
+        for strategy in std::mem::take(&mut self.strategies) {
+            refresh = refresh.min(strategy.refresh_interval());
+            match strategy.find(self.resolver.as_ref()).await {
+                Ok(found) => found.iter().for_each(|candidate| self.learn(candidate.socket, None)),
+                Err(error) => tracing::warn!(%error, "discovery failed: what it found before stays"),
+            }
+            self.strategies.push(strategy);
+        }
+        let formed = self.view.borrow().members.len() > 1;
+        self.refresh_at = Instant::now() + if formed { REFRESH_WHEN_CONNECTED } else { refresh };
+    }
+
+    /// Learns where the other members are. Who has left is not dialled; who is down is, so that a partition heals.
+    async fn learn_from_roster(&mut self) {
+        if !self.view.has_changed().unwrap_or(false) && !self.sockets.is_empty() {
+            return;
+        }
+        let view = self.view.borrow_and_update().clone();
+        let me = self.node.boot.node.clone();
+        let wanted = view.roster.entries().iter().filter(|entry| {
+            entry.node != me && (entry.state != RosterState::Gone || view.is_alive(&entry.node))
+        });
+        for entry in wanted {
+            for address in &entry.addresses {
+                self.learn_address(address, &entry.node).await;
+            }
+        }
+    }
+
+    async fn learn_address(&mut self, address: &Address, node: &NodeId) {
+        for socket in sockets(address, self.resolver.as_ref()).await {
+            self.learn(socket, Some(node.clone()));
+        }
+    }
+
+    fn learn(&mut self, socket: SocketAddr, node: Option<NodeId>) {
+        let known = self.sockets.entry(socket).or_insert_with(|| Socket {
+            node: None,
+            pause: PAUSE_MIN,
+            due_at: Instant::now(),
+            dialling: false,
+        });
+        if node.is_some() {
+            known.node = node;
+        }
+    }
+
+    /// The sockets to dial now: nobody who is linked, nobody twice at one time.
+    fn due(&mut self, room: usize) -> Vec<SocketAddr> {
+        let now = Instant::now();
+        let links = self.node.links.lock();
+        let mut busy: BTreeSet<NodeId> = self
+            .sockets
+            .values()
+            .filter(|known| known.dialling)
+            .filter_map(|known| known.node.clone())
+            .collect();
+        busy.insert(self.node.boot.node.clone());
+        let mut due = Vec::new();
+        for (socket, known) in &mut self.sockets {
+            let reached = known.node.as_ref().is_some_and(|node| links.has(node) || busy.contains(node));
+            if due.len() < room && !known.dialling && known.due_at <= now && !reached {
+                known.dialling = true;
+                busy.extend(known.node.clone());
+                due.push(*socket);
+            }
+        }
+        due
+    }
+
+    fn handle_dialled(&mut self, (socket, result): Dialled) {
+        let Some(known) = self.sockets.get_mut(&socket) else { return };
+        known.dialling = false;
+        match result {
+            Ok(node) => {
+                known.node = Some(node);
+                known.pause = PAUSE_MIN;
+            }
+            Err(DialError::Myself) => known.node = Some(self.node.boot.node.clone()),
+            Err(error) => {
+                log_failure(socket, &error);
+                known.pause = (known.pause * 2).min(PAUSE_MAX);
+            }
+        }
+        known.due_at = Instant::now() + known.pause;
+    }
+}
+
+async fn dial(node: Arc<Node>, socket: SocketAddr) -> Dialled {
+    let result = node.endpoint.dial(socket).await.map(|link| {
+        let peer = link.peer().boot.node.clone();
+        node.adopt(link);
+        peer
+    });
+    (socket, result)
+}

@@ -1,0 +1,190 @@
+//! What a control node and a worker have in common: an endpoint, links, and what becomes of a link.
+//!
+//! The difference is data: a control node has a [`ControlSide`], a worker has none.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use phalanx_base::{Boot, Role};
+use phalanx_jobs::{Accepted, Carrier, ControlService, Spawn, Stream, WorkerService, accept};
+use phalanx_transport::{Admit, CloseReason, Endpoint, Link, Peer, Refusal};
+
+use crate::carrier::{LinkCarrier, link_id, stream};
+use crate::gossip::Gossip;
+use crate::links::LinkTable;
+use crate::spawn::NodeSpawn;
+
+/// What only a control node has.
+pub(crate) struct ControlSide {
+    pub(crate) service: ControlService,
+    pub(crate) gossip: Gossip,
+}
+
+pub(crate) struct Node {
+    pub(crate) boot: Boot,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) worker: WorkerService,
+    pub(crate) control: Option<ControlSide>,
+    pub(crate) links: SharedLinks,
+    pub(crate) spawn: Arc<NodeSpawn>,
+}
+
+/// The table of links: whoever dials or accepts looks into it for a moment.
+#[derive(Clone)]
+pub(crate) struct SharedLinks(Arc<Mutex<LinkTable>>);
+
+impl SharedLinks {
+    pub(crate) fn new(table: LinkTable) -> Self {
+        Self(Arc::new(Mutex::new(table)))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, LinkTable> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Admit for SharedLinks {
+    /// A peer whose later boot has a link here is an earlier boot: it must not take its place.
+    fn admit(&self, peer: &Boot, _: Role) -> Result<(), Refusal> {
+        match self.lock().generation(&peer.node) {
+            Some(known) if known > peer.generation => Err(Refusal::Stale { known }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Node {
+    /// Takes in the links of those who dial, until the endpoint is closed.
+    pub(crate) async fn accept_links(self: Arc<Self>) {
+        while let Some(link) = self.endpoint.accept().await {
+            self.clone().adopt(link);
+        }
+    }
+
+    /// Takes a new link into use, or closes it when a better one to the same peer is there.
+    pub(crate) fn adopt(self: Arc<Self>, link: Link) {
+        let inserted = self.links.lock().insert(link.clone());
+        match inserted {
+            Ok(None) => {}
+            Ok(Some(replaced)) => replaced.close(CloseReason::Duplicate),
+            Err(refused) => return refused.close(CloseReason::Duplicate),
+        }
+        let spawn = self.spawn.clone();
+        spawn.spawn(Box::pin(async move { self.run_link(link).await }));
+    }
+
+    /// Tells everybody of a link, serves it until it is lost, and tells everybody of that.
+    async fn run_link(self: Arc<Self>, link: Link) {
+        let peer = link.peer().clone();
+        tracing::debug!(peer = %peer.boot, role = %peer.role, "a link is up");
+        let carrier = LinkCarrier::new(link.clone());
+        if peer.role == Role::Control {
+            self.worker.link_up(carrier.clone()).await;
+        }
+        if let Some(control) = &self.control {
+            control.service.link_up(carrier.clone()).await;
+            if peer.role == Role::Control {
+                let syncs = control.gossip.link_up(link.clone(), carrier.clone()).await;
+                self.spawn.spawn(Box::pin(syncs));
+            }
+        }
+        let lost = self.serve(&link, &carrier).await;
+        tracing::debug!(peer = %peer.boot, %lost, "a link is lost");
+        self.links.lock().remove(&link);
+        self.worker.link_lost(carrier.id()).await;
+        if let Some(control) = &self.control {
+            control.service.link_lost(&peer.boot.node, carrier.id()).await;
+            control.gossip.link_lost(&peer.boot, carrier.id()).await;
+        }
+    }
+
+    /// Takes in the streams and datagrams of a link until it is lost.
+    async fn serve(self: &Arc<Self>, link: &Link, carrier: &Arc<dyn Carrier>) -> phalanx_transport::LinkLost {
+        loop {
+            tokio::select! {
+                biased;
+                accepted = link.accept() => match accepted {
+                    Ok((lane, sender, receiver)) => {
+                        let (node, link, carrier) = (self.clone(), link.clone(), carrier.clone());
+                        let stream = stream(sender, receiver);
+                        self.spawn.spawn(Box::pin(async move { node.take_stream(&link, &carrier, lane, stream).await }));
+                    }
+                    Err(lost) => return lost,
+                },
+                datagram = link.recv_datagram() => match (datagram, &self.control) {
+                    (Ok(bytes), Some(control)) if link.peer().role == Role::Control => {
+                        control.gossip.datagram(&link.peer().boot.node, bytes);
+                    }
+                    // Datagrams are gossip, and gossip is between control nodes.
+                    (Ok(_), _) => {}
+                    (Err(lost), _) => return lost,
+                },
+            }
+        }
+    }
+
+    async fn take_stream(
+        &self,
+        link: &Link,
+        carrier: &Arc<dyn Carrier>,
+        lane: phalanx_base::Lane,
+        stream: Stream,
+    ) {
+        let control = self.control.as_ref();
+        let service = control.map(|control| &control.service);
+        match (accept(carrier, lane, stream, &self.worker, service, self.spawn.as_ref()).await, control) {
+            (Accepted::Taken, _) => {}
+            (Accepted::Gossip(stream), Some(control)) => {
+                control.gossip.clone().read(link.peer().boot.node.clone(), stream.0).await;
+            }
+            (Accepted::Gossip(_) | Accepted::Refused, _) => {
+                tracing::warn!(peer = %link.peer().boot, ?lane, "closing a link whose peer opened a stream it must not");
+                link.close(CloseReason::Violation);
+            }
+        }
+    }
+
+    /// Links a control node to its own worker, in memory, for as long as the node lives.
+    pub(crate) async fn link_to_itself(self: Arc<Self>) {
+        loop {
+            let end =
+                Peer { boot: self.boot.clone(), role: Role::Control, remote: None, dialled: true, wire: 1 };
+            let (control_end, worker_end) = Link::pair(end.clone(), end);
+            let (control_carrier, worker_carrier) =
+                (LinkCarrier::new(control_end.clone()), LinkCarrier::new(worker_end.clone()));
+            self.worker.link_up(worker_carrier.clone()).await;
+            if let Some(control) = &self.control {
+                control.service.link_up(control_carrier).await;
+            }
+            let lost = self.serve(&worker_end, &worker_carrier).await;
+            tracing::warn!(%lost, "the link to this node's own worker is lost, and made anew");
+            self.worker.link_lost(link_id(&worker_end)).await;
+            if let Some(control) = &self.control {
+                control.service.link_lost(&self.boot.node, link_id(&control_end)).await;
+            }
+        }
+    }
+
+    /// Closes every link, and ends all work of this node.
+    pub(crate) async fn stop(&self) {
+        self.endpoint.close(CloseReason::Shutdown);
+        self.endpoint.wait_idle().await;
+        self.spawn.stop().await;
+    }
+}
+
+/// What a user holds of a node. The node's own work holds the node too, so that its end is the end of this value.
+pub(crate) struct Running(pub(crate) Arc<Node>);
+
+impl std::ops::Deref for Running {
+    type Target = Arc<Node>;
+    fn deref(&self) -> &Arc<Node> {
+        &self.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.endpoint.close(CloseReason::Shutdown);
+        self.0.spawn.stop_soon();
+    }
+}

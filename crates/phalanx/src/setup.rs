@@ -1,0 +1,181 @@
+//! What both builders collect, and the first steps of both starts: name, boot, socket.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use phalanx_base::{Address, AddressList, Boot, Generation, Labels, NodeId, Role};
+use phalanx_discovery::{Discover, DynDiscover};
+use phalanx_jobs::{Jobs, RegisterError, WorkerIdentity};
+use phalanx_transport::{Credential, Endpoint, LocalNode};
+
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::error::StartError;
+use crate::links::LinkTable;
+use crate::node::SharedLinks;
+use crate::spawn::NodeSpawn;
+
+/// The names in the store.
+pub(crate) mod stored {
+    pub(crate) const NODE_ID: &str = "node-id";
+    pub(crate) const GENERATION: &str = "generation";
+    pub(crate) const ROSTER: &str = "roster";
+}
+
+/// What a builder has been told. The first mistake is kept until `start`.
+pub(crate) struct Setup {
+    pub(crate) cluster: String,
+    pub(crate) credential: Credential,
+    pub(crate) id: Option<NodeId>,
+    pub(crate) listen: String,
+    pub(crate) labels: Labels,
+    pub(crate) jobs: Jobs,
+    pub(crate) strategies: Vec<DynDiscover>,
+    pub(crate) config: Config,
+    pub(crate) environment: Option<Environment>,
+    mistake: Option<StartError>,
+}
+
+/// A node that has a name, a boot and a socket, and does nothing yet.
+pub(crate) struct Base {
+    pub(crate) boot: Boot,
+    pub(crate) role: Role,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) links: SharedLinks,
+    pub(crate) spawn: Arc<NodeSpawn>,
+    pub(crate) environment: Environment,
+    pub(crate) labels: Labels,
+    pub(crate) jobs: Jobs,
+    pub(crate) strategies: Vec<DynDiscover>,
+    pub(crate) config: Config,
+}
+
+impl Setup {
+    pub(crate) fn new(cluster: String, credential: Credential, listen: &str) -> Self {
+        Self {
+            cluster,
+            credential,
+            id: None,
+            listen: listen.to_owned(),
+            labels: Labels::default(),
+            jobs: Jobs::default(),
+            strategies: Vec::new(),
+            config: Config::default(),
+            environment: None,
+            mistake: None,
+        }
+    }
+
+    pub(crate) fn set_id(&mut self, id: &str) {
+        match NodeId::new(id) {
+            Ok(id) => self.id = Some(id),
+            Err(error) => self.mistake(error),
+        }
+    }
+
+    pub(crate) fn discover(&mut self, strategy: impl Discover) {
+        self.strategies.push(DynDiscover::new(strategy));
+    }
+
+    pub(crate) fn note(&mut self, registered: Result<(), RegisterError>) {
+        if let Err(error) = registered {
+            self.mistake(error);
+        }
+    }
+
+    pub(crate) fn mistake(&mut self, error: impl Into<StartError>) {
+        self.mistake.get_or_insert(error.into());
+    }
+
+    /// Takes a name and a boot, and binds the socket.
+    pub(crate) fn prepare(self, role: Role) -> Result<Base, StartError> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        if !self.credential.may_be(role) {
+            return Err(StartError::Role { role });
+        }
+        let listen: SocketAddr =
+            self.listen.parse().map_err(|_| StartError::Listen { given: self.listen.clone() })?;
+        let environment = match self.environment {
+            Some(environment) => environment,
+            None => Environment::real().map_err(StartError::Runtime)?,
+        };
+        let boot = boot(self.id, &environment)?;
+        let links = SharedLinks::new(LinkTable::new(boot.node.clone()));
+        let endpoint = Endpoint::bind(
+            self.config.endpoint,
+            LocalNode { cluster: self.cluster, boot: boot.clone(), role },
+            self.credential,
+            listen,
+            environment.network.as_ref(),
+            environment.entropy.clone(),
+            Arc::new(links.clone()),
+        )?;
+        Ok(Base {
+            boot,
+            role,
+            endpoint,
+            links,
+            spawn: Arc::new(NodeSpawn::new(environment.spawn.clone())),
+            environment,
+            labels: self.labels,
+            jobs: self.jobs,
+            strategies: self.strategies,
+            config: self.config,
+        })
+    }
+}
+
+impl Base {
+    pub(crate) fn worker_identity(&self) -> WorkerIdentity {
+        WorkerIdentity {
+            boot: self.boot.clone(),
+            role: self.role,
+            labels: self.labels.clone(),
+            classes: self.jobs.names(),
+        }
+    }
+}
+
+/// The node's name, from the user, the store or chance; and a generation above the stored one, stored before it is used.
+fn boot(given: Option<NodeId>, environment: &Environment) -> Result<Boot, StartError> {
+    let store = environment.store.as_ref();
+    let node = match given {
+        Some(id) => id,
+        None => match store.read(stored::NODE_ID)?.map(String::from_utf8) {
+            Some(Ok(name)) => NodeId::new(&name)?,
+            _ => {
+                let id = NodeId::from_bits(environment.entropy.bits128());
+                store.write(stored::NODE_ID, id.as_str().as_bytes())?;
+                id
+            }
+        },
+    };
+    let last =
+        store.read(stored::GENERATION)?.and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+    let random = (environment.entropy.bits64() & 0xffff) as u16;
+    let generation =
+        Generation::next(environment.wall_clock.unix_ms(), last.map(Generation::from_u64), random);
+    store.write(stored::GENERATION, &generation.as_u64().to_le_bytes())?;
+    Ok(Boot { node, generation })
+}
+
+/// Where others reach a socket that is bound to `local`. One that is bound to every interface is reached at the address
+/// from which this machine would send to the internet; nothing is sent to find that out.
+pub(crate) fn advertised(local: SocketAddr) -> AddressList {
+    let ip = if local.ip().is_unspecified() { outbound_ip() } else { local.ip() };
+    AddressList::from(Address::from(SocketAddr::new(ip, local.port())))
+}
+
+/// An address of the block that is reserved for documentation (RFC 5737): connecting a UDP socket only chooses a route.
+const ANYWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
+
+fn outbound_ip() -> IpAddr {
+    let route = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect(ANYWHERE)?;
+        socket.local_addr()
+    };
+    route().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
+}

@@ -1,0 +1,110 @@
+//! How work is started: the framework's on the runtime it is on, the user's on one of its own; and how all work of a
+//! node is stopped.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use phalanx_jobs::Spawn;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Starts the framework's work on the runtime where this value was made, and the user's on one of its own.
+pub struct TokioSpawn {
+    system: Handle,
+    user: Option<Runtime>,
+}
+
+impl TokioSpawn {
+    /// Starts the threads for the user's code: one a core.
+    ///
+    /// # Errors
+    /// When they cannot be started, or outside of a tokio runtime.
+    pub fn new() -> std::io::Result<Self> {
+        let system = Handle::try_current().map_err(std::io::Error::other)?;
+        let user = Builder::new_multi_thread().thread_name("phalanx-user").enable_all().build()?;
+        Ok(Self { system, user: Some(user) })
+    }
+
+    fn user(&self) -> &Handle {
+        // The runtime is taken only when this value is dropped.
+        self.user.as_ref().map_or(&self.system, Runtime::handle)
+    }
+}
+
+impl Spawn for TokioSpawn {
+    fn spawn(&self, work: BoxFuture<'static, ()>) {
+        self.system.spawn(work);
+    }
+
+    fn spawn_user(&self, work: BoxFuture<'static, ()>) {
+        self.user().spawn(work);
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.user().spawn_blocking(work);
+    }
+}
+
+impl Drop for TokioSpawn {
+    fn drop(&mut self) {
+        // A runtime must not be dropped where it would have to wait, which is where a node usually is.
+        if let Some(user) = self.user.take() {
+            user.shutdown_background();
+        }
+    }
+}
+
+/// The work of one node: what is started through it stops with the node.
+pub(crate) struct NodeSpawn {
+    inner: Arc<dyn Spawn>,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl NodeSpawn {
+    pub(crate) fn new(inner: Arc<dyn Spawn>) -> Self {
+        Self { inner, tracker: TaskTracker::new(), stop: CancellationToken::new() }
+    }
+
+    fn until_stopped(&self, work: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, ()> {
+        let stop = self.stop.clone();
+        Box::pin(self.tracker.track_future(async move {
+            // Whether the work was cut short matters to nobody.
+            let _ = stop.run_until_cancelled_owned(work).await;
+        }))
+    }
+
+    /// Ends all work, and waits until it has ended. The user's blocking work runs to its end on its own.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    /// Ends all work soon, without waiting for it.
+    pub(crate) fn stop_soon(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+    }
+
+    /// Resolves when the node has been told to stop.
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.stop.clone().cancelled_owned()
+    }
+}
+
+impl Spawn for NodeSpawn {
+    fn spawn(&self, work: BoxFuture<'static, ()>) {
+        self.inner.spawn(self.until_stopped(work));
+    }
+
+    fn spawn_user(&self, work: BoxFuture<'static, ()>) {
+        self.inner.spawn_user(self.until_stopped(work));
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.inner.spawn_blocking(work);
+    }
+}

@@ -1,0 +1,152 @@
+//! A worker: it finds its control node by itself, runs jobs, and asks for nothing else.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use phalanx_base::{Labels, NodeId, NodeStatus, Role};
+use phalanx_discovery::Discover;
+use phalanx_jobs::{JobClass, JobHandler, Spawn, WorkerService, WorkerSettings};
+use phalanx_transport::Credential;
+
+use crate::config::Config;
+use crate::dial::{WorkerDial, discover_for_worker};
+use crate::environment::Environment;
+use crate::error::StartError;
+use crate::node::{Node, Running};
+use crate::setup::Setup;
+
+/// Where a worker listens: it dials, so any free port will do.
+const LISTEN: &str = "0.0.0.0:0";
+
+/// A running worker. It stops when the last clone is dropped.
+#[derive(Clone)]
+pub struct Worker {
+    node: Arc<Running>,
+}
+
+/// Makes a [`Worker`].
+#[must_use = "call start() to start the worker"]
+pub struct WorkerBuilder {
+    setup: Setup,
+}
+
+impl Worker {
+    /// A worker of the cluster of this name, let in by this credential: the cluster's secret, or only a worker's part
+    /// of it.
+    pub fn builder(cluster: impl Into<String>, credential: impl Into<Credential>) -> WorkerBuilder {
+        WorkerBuilder { setup: Setup::new(cluster.into(), credential.into(), LISTEN) }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &NodeId {
+        &self.node.boot.node
+    }
+
+    /// Where its socket is bound.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.node.endpoint.local_addr()
+    }
+
+    /// How it is: `Connecting` while no control node hosts its proxy.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        self.node.worker.view().borrow().status
+    }
+
+    /// Which control node hosts its proxy.
+    #[must_use]
+    pub fn owner(&self) -> Option<NodeId> {
+        self.node.worker.view().borrow().owner.clone()
+    }
+
+    /// Waits until the worker is in a state, or until it stops. Cancellation safe.
+    pub async fn wait_for(&self, status: NodeStatus) {
+        // An error says that the worker has stopped.
+        let _ = self.node.worker.view().wait_for(|view| view.status == status).await;
+    }
+
+    /// Waits until the worker has stopped. Cancellation safe.
+    pub async fn stopped(&self) {
+        self.node.spawn.stopped().await;
+    }
+
+    /// Closes the links and ends everything that runs; the cluster sees the worker `NotConnected` at once.
+    pub async fn shutdown(&self) {
+        self.node.stop().await;
+    }
+}
+
+impl WorkerBuilder {
+    /// The node's name. Without one it gets a random one, which it keeps in its store.
+    pub fn id(mut self, id: &str) -> Self {
+        self.setup.set_id(id);
+        self
+    }
+
+    /// Where to bind the socket: `0.0.0.0` and any free port unless something else is given here.
+    pub fn listen(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.setup.listen);
+        self
+    }
+
+    /// How to find control nodes. May be called several times: what all strategies find is tried.
+    pub fn discover(mut self, strategy: impl Discover) -> Self {
+        self.setup.discover(strategy);
+        self
+    }
+
+    /// What the node is labelled with.
+    pub fn labels(mut self, labels: Labels) -> Self {
+        self.setup.labels = labels;
+        self
+    }
+
+    /// Adds a job class that the worker runs.
+    pub fn job<C: JobClass>(mut self, handler: impl JobHandler<C>) -> Self {
+        let registered = self.setup.jobs.register::<C, _>(handler);
+        self.setup.note(registered);
+        self
+    }
+
+    /// Timing and caps.
+    pub fn config(mut self, config: Config) -> Self {
+        self.setup.config = config;
+        self
+    }
+
+    /// What the node takes from outside; the real world unless something else is given here.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.setup.environment = Some(environment);
+        self
+    }
+
+    /// Starts the worker. It goes on looking for its control node for as long as it runs.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing of the worker remains.
+    pub async fn start(self) -> Result<Worker, StartError> {
+        let base = self.setup.prepare(Role::Worker)?;
+        let resolver = base.environment.resolver.clone();
+        let dial = WorkerDial::new(resolver.clone());
+        let worker = WorkerService::start(WorkerSettings {
+            identity: base.worker_identity(),
+            config: base.config.jobs.clone(),
+            jobs: base.jobs.clone(),
+            spawn: base.spawn.clone(),
+            finder: Some((base.config.finder.clone(), base.environment.entropy.bits64(), dial.clone())),
+        });
+        let node = Arc::new(Node {
+            boot: base.boot,
+            endpoint: base.endpoint,
+            worker: worker.clone(),
+            control: None,
+            links: base.links,
+            spawn: base.spawn,
+        });
+        dial.set_node(&node);
+        node.spawn.spawn(Box::pin(discover_for_worker(base.strategies, resolver, worker)));
+        Ok(Worker { node: Arc::new(Running(node)) })
+    }
+}

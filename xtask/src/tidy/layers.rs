@@ -1,0 +1,157 @@
+//! Arrows point down: who may depend on whom inside the workspace.
+//!
+//! Each crate below the facade must be of use alone, so it knows the nouns below it and nothing beside or above it.
+//! Dependencies of tests count like the others: a test that needs a neighbour tests the wrong crate.
+
+use super::Violation;
+use crate::Workspace;
+use crate::workspace::{Dependency, Package};
+
+/// The nouns that cross crates.
+const BASE: &str = "phalanx-base";
+
+/// What builds on the nouns only.
+const SIBLINGS: [&str; 6] = [
+    "phalanx-membership",
+    "phalanx-placement",
+    "phalanx-discovery",
+    "phalanx-transport",
+    "phalanx-jobs",
+    "phalanx-metadata",
+];
+
+/// What may build on jobs and metadata too.
+const UPPER: [&str; 2] = ["phalanx-topics", "phalanx-drivers"];
+const BELOW_UPPER: [&str; 2] = ["phalanx-jobs", "phalanx-metadata"];
+
+const FACADE: &str = "phalanx";
+const SIMULATOR: &str = "phalanx-sim";
+const PROGRAM: &str = "phalanx-cli";
+
+/// What shows the facade, and needs nothing else; examples may run in the simulator.
+const DEMONSTRATION: &str = "cluster-demo";
+const EXAMPLES: &str = "phalanx-examples";
+
+/// The scenarios: they may look into single crates.
+const SCENARIOS: &str = "phalanx-tests";
+
+/// The checks, which must build when nothing else does.
+const CHECKS: &str = "xtask";
+
+/// Arrows that point up or sideways, and packages that have no place yet.
+pub(super) fn check(workspace: &Workspace) -> Vec<Violation> {
+    let names: Vec<&str> = workspace.packages.iter().map(|package| package.name.as_str()).collect();
+    let mut found = Vec::new();
+    for package in &workspace.packages {
+        let place = format!("{}/Cargo.toml", workspace.folder(package));
+        let messages = of_package(package, &names);
+        found.extend(messages.into_iter().map(|message| Violation {
+            rule: "layers",
+            place: place.clone(),
+            message,
+        }));
+    }
+    found
+}
+
+fn of_package(package: &Package, workspace: &[&str]) -> Vec<String> {
+    if !is_known(&package.name) {
+        return vec![format!("{} has no layer: give it one in xtask/src/tidy/layers.rs", package.name)];
+    }
+    let of_ours = package.dependencies.iter().filter(|dependency| workspace.contains(&dependency.name.as_str()));
+    let wrong = of_ours.filter(|dependency| !may_use(&package.name, &dependency.name));
+    wrong.map(|dependency| message(&package.name, dependency)).collect()
+}
+
+fn message(from: &str, to: &Dependency) -> String {
+    let kind = to.kind.as_deref().map(|kind| format!(" ({kind}-dependency)")).unwrap_or_default();
+    format!("{from} must not depend on {}{kind}: arrows point down, and siblings do not import each other", to.name)
+}
+
+fn is_known(name: &str) -> bool {
+    is_library_below_facade(name)
+        || [FACADE, SIMULATOR, PROGRAM, DEMONSTRATION, EXAMPLES, SCENARIOS, CHECKS].contains(&name)
+}
+
+fn is_library_below_facade(name: &str) -> bool {
+    name == BASE || SIBLINGS.contains(&name) || UPPER.contains(&name)
+}
+
+/// Whether the package `from` may depend on the package `to`. Each may depend on itself, to test with other features.
+fn may_use(from: &str, to: &str) -> bool {
+    if from == to {
+        return true;
+    }
+    match from {
+        CHECKS | BASE => false,
+        FACADE => is_library_below_facade(to),
+        SIMULATOR | PROGRAM => is_library_below_facade(to) || to == FACADE,
+        DEMONSTRATION => to == FACADE,
+        EXAMPLES => [FACADE, SIMULATOR].contains(&to),
+        SCENARIOS => is_library_below_facade(to) || [FACADE, SIMULATOR, PROGRAM].contains(&to),
+        upper if UPPER.contains(&upper) => to == BASE || BELOW_UPPER.contains(&to),
+        _ => to == BASE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::tests::{dependency, package, workspace};
+
+    /// What is wrong in a workspace where `from` depends on `to`.
+    fn found(from: &str, to: &str) -> Vec<Violation> {
+        check(&workspace(vec![package(from, &[to, "serde"]), package(to, &[])]))
+    }
+
+    #[test]
+    fn arrows_down_pass() {
+        for (from, to) in [
+            ("phalanx-jobs", "phalanx-base"),
+            ("phalanx-drivers", "phalanx-jobs"),
+            ("phalanx-topics", "phalanx-metadata"),
+            ("phalanx", "phalanx-topics"),
+            ("phalanx-sim", "phalanx"),
+            ("phalanx-cli", "phalanx"),
+            ("phalanx-examples", "phalanx"),
+            ("cluster-demo", "phalanx"),
+            ("phalanx-tests", "phalanx-transport"),
+        ] {
+            assert_eq!(found(from, to), [], "{from} → {to}");
+        }
+    }
+
+    #[test]
+    fn arrows_up_and_sideways_are_found() {
+        for (from, to) in [
+            ("phalanx-base", "phalanx-jobs"),
+            ("phalanx-jobs", "phalanx-transport"),
+            ("phalanx-metadata", "phalanx-membership"),
+            ("phalanx-placement", "phalanx"),
+            ("phalanx-drivers", "phalanx-topics"),
+            ("phalanx-drivers", "phalanx-transport"),
+            ("phalanx", "phalanx-sim"),
+            ("phalanx-sim", "phalanx-cli"),
+            ("phalanx-examples", "phalanx-jobs"),
+            ("cluster-demo", "phalanx-base"),
+            ("xtask", "phalanx-base"),
+        ] {
+            assert_eq!(found(from, to).len(), 1, "{from} → {to}");
+        }
+    }
+
+    #[test]
+    fn tests_are_no_excuse() {
+        let mut jobs = package("phalanx-jobs", &[]);
+        jobs.dependencies = vec![dependency("phalanx-transport", Some("dev"))];
+        let found = check(&workspace(vec![jobs, package("phalanx-transport", &[])]));
+        assert_eq!(found[0].place, "crates/phalanx-jobs/Cargo.toml");
+        assert!(found[0].message.contains("dev-dependency"), "{}", found[0].message);
+    }
+
+    #[test]
+    fn a_package_without_a_layer_is_found() {
+        let found = check(&workspace(vec![package("phalanx-utils", &[])]));
+        assert!(found[0].message.contains("no layer"));
+    }
+}

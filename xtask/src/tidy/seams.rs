@@ -1,0 +1,92 @@
+//! Time and randomness come from outside, through a few named places.
+//!
+//! A simulated run replaces exactly these places. Whoever reads a clock or draws a random number beside them makes a
+//! run that cannot be replayed. Clippy bans some of the same calls by their full path; this rule also sees what has no
+//! path of its own (features, traits, other crates' names for the same thing) and keeps the list of exceptions small.
+
+use super::Violation;
+use super::allow::{Allowed, Banned};
+use super::source::Sources;
+
+const WORDS: [&str; 12] = [
+    "Instant::now",
+    "SystemTime::now",
+    "UNIX_EPOCH.elapsed",
+    "thread_rng",
+    "rand::rng",
+    "rand::random",
+    "OsRng",
+    "SystemRandom",
+    "RandomState",
+    "getrandom",
+    "from_os_rng",
+    "from_entropy",
+];
+
+const ALLOWED: [Allowed; 6] = [
+    Allowed {
+        file: "crates/phalanx-transport/src/entropy.rs",
+        word: "SystemRandom",
+        reason: "the real entropy behind the seam",
+    },
+    Allowed {
+        file: "crates/phalanx-jobs/src/driver/mod.rs",
+        word: "Instant::now",
+        reason: "the drivers' clock, which is tokio's and can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx-membership/src/driver/shell.rs",
+        word: "Instant::now",
+        reason: "the driver's clock, which is tokio's and can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx-transport/src/prove.rs",
+        word: "Instant::now",
+        reason: "the deadline of a proof, on tokio's clock, which can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx-transport/src/quic/settings.rs",
+        word: "Instant::now",
+        reason: "the lifetime of tokens, on tokio's clock, which can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx/src/environment/wall_clock.rs",
+        word: "SystemTime::now",
+        reason: "the real wall clock behind the seam",
+    },
+];
+
+/// Clocks and random numbers outside the named places.
+pub(super) fn check(sources: &Sources) -> Vec<Violation> {
+    Banned {
+        rule: "seams",
+        words: &WORDS,
+        instead: "cores take `now` and a seed, drivers use tokio's clock and `phalanx_base::Entropy`; a new place for \
+                  the real thing needs an entry with its reason in xtask/src/tidy/seams.rs",
+        allowed: &ALLOWED,
+        list: "xtask/src/tidy/seams.rs",
+    }
+    .check(sources)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::tests::{places, sources};
+    use super::*;
+
+    #[test]
+    fn every_way_to_a_clock_or_to_chance_is_found() {
+        for word in WORDS {
+            let file = ("crates/new/src/core.rs", format!("//! Core.\nfn f() {{ x::{word}(); }}"));
+            let found = check(&sources(&[(file.0, &file.1)]));
+            assert!(places(&found).contains(&"crates/new/src/core.rs:2"), "{word}");
+        }
+    }
+
+    #[test]
+    fn tests_may_read_the_clock() {
+        let text = "#[cfg(test)]\nmod tests { fn f() { Instant::now(); } }";
+        let found = check(&sources(&[("crates/new/src/core.rs", text)]));
+        assert!(!places(&found).iter().any(|place| place.starts_with("crates/new")));
+    }
+}
