@@ -7,8 +7,8 @@
 use std::error::Error;
 
 use phalanx::{
-    CallError, Control, JobClass, JobHandler, NodeId, NodeStatus, Nothing, Reason, RequestContext, Secret, StaticPeers,
-    SystemEntropy, Worker,
+    CallError, Control, JobClass, JobHandler, NodeId, NodeStatus, Nothing, Reason, RequestContext, Secret,
+    StaticPeers, SystemEntropy, Worker,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .start()
             .await?;
         worker.wait_for(NodeStatus::Ready).await;
-        println!("{name} is ready; its proxy is on {}", worker.owner().map_or("-".into(), |node| node.to_string()));
+        println!(
+            "{name} is ready; its proxy is on {}",
+            worker.owner().map_or("-".into(), |node| node.to_string())
+        );
         workers.push(worker);
     }
 
@@ -78,7 +81,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let stranger: NodeId = "xerxes".parse()?;
     let answer = athens.worker(&stranger).request::<Greeting>(Hello { from: "athens".into() }).await;
     match answer {
-        Err(CallError::NotExecuted(Reason::NotFound)) => println!("athens asks xerxes: nobody knows such a worker"),
+        Err(CallError::NotExecuted(Reason::NotFound)) => {
+            println!("athens asks xerxes: nobody knows such a worker")
+        }
         other => println!("athens asks xerxes: {other:?}"),
     }
 

@@ -9,8 +9,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use phalanx::{
-    Control, EventContext, EventHandler, JobClass, JobHandler, NodeId, Nothing, Secret, Signal, StaticPeers, SystemEntropy,
-    TaskContext, TaskError, Worker,
+    Control, EventContext, EventHandler, JobClass, JobHandler, NodeId, Nothing, Secret, Signal, StaticPeers,
+    SystemEntropy, TaskContext, TaskError, Worker,
 };
 use serde::{Deserialize, Serialize};
 
@@ -107,8 +107,12 @@ impl EventHandler<Launch> for Board {
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter("warn").init();
     let secret = Secret::generate(&SystemEntropy::new());
-    let control =
-        Control::builder("cape", &secret).id("houston").listen("127.0.0.1:0").events::<Launch>(Board).start().await?;
+    let control = Control::builder("cape", &secret)
+        .id("houston")
+        .listen("127.0.0.1:0")
+        .events::<Launch>(Board)
+        .start()
+        .await?;
     let worker = Worker::builder("cape", &secret)
         .id("pad-39a")
         .discover(StaticPeers::new([control.local_addr()]))
@@ -121,7 +125,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("start a count-down from 6");
     let task = control.worker(&pad).start::<Launch>(6).await?;
     let receipt = task.send_bytes(vec![7; 3 << 20]).await?;
-    println!("sent {} bytes; the worker's own hash of them begins with {:02x?}", receipt.bytes, &receipt.blake3[..4]);
+    println!(
+        "sent {} bytes; the worker's own hash of them begins with {:02x?}",
+        receipt.bytes,
+        &receipt.blake3[..4]
+    );
 
     tokio::time::sleep(Duration::from_millis(250)).await;
     println!("hold: at {}", task.command(Knob::Hold).await?);

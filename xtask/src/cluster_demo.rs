@@ -15,7 +15,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
     eprintln!("cluster-demo: builds in release mode first; that takes minutes the first time, then seconds");
     let here = std::env::current_dir().map_err(|error| format!("the current folder is gone: {error}"))?;
     let mut command = cargo(&here);
-    command.args(cargo_arguments(&root.join("Cargo.toml").to_string_lossy(), stderr().is_terminal(), arguments));
+    command.args(cargo_arguments(
+        &root.join("Cargo.toml").to_string_lossy(),
+        stderr().is_terminal(),
+        arguments,
+    ));
     become_it(command)
 }
 

@@ -51,13 +51,17 @@ impl Workspace {
         if !output.status.success() {
             return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim()));
         }
-        serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata answers oddly: {error}"))
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("cargo metadata answers oddly: {error}"))
     }
 
     /// The packages under `crates/` that are libraries, ordered by what they build on: base first, facade last.
     pub(crate) fn libraries(&self) -> Vec<&Package> {
-        let mut libraries: Vec<&Package> =
-            self.packages.iter().filter(|package| package.is_library() && self.is_in_crates(package)).collect();
+        let mut libraries: Vec<&Package> = self
+            .packages
+            .iter()
+            .filter(|package| package.is_library() && self.is_in_crates(package))
+            .collect();
         libraries.sort_by_key(|package| (self.internal_depth(package), package.name.clone()));
         libraries
     }

@@ -12,7 +12,8 @@ use crate::outcome::{Outcome, Reason};
 pub struct CallOptions {
     /// How long it may take in all.
     pub deadline: Duration,
-    /// How long to go on while the control side is in motion: owners change, links come back.
+    /// How long to go on while the control side is in motion: owners change, links come back. Counted from when that is
+    /// seen.
     pub patience: Duration,
     /// Whether running it twice is right: then it is repeated on a new boot of the worker too.
     pub idempotent: bool,
@@ -28,6 +29,10 @@ impl Default for CallOptions {
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The greatest pause between attempts.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// An attempt that lasted so long was with the worker, as looking for the owner takes less. What ends it is the begin of
+/// a motion, and not the rest of one before.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 /// What to do after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,13 +52,15 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) struct Attempts {
     deadline: Instant,
-    patient_until: Instant,
+    patience: Duration,
     idempotent: bool,
     /// The call is bound to a boot of the worker, as a command to a task is.
     bound: bool,
     in_doubt: bool,
-    /// The control side was seen in motion, so that an absent worker may be on its way.
-    in_motion: bool,
+    /// Since when the control side has been seen in motion, so that an absent worker may be on its way.
+    moving_since: Option<Instant>,
+    /// When the last attempt ended.
+    ended_at: Instant,
     pause: Duration,
     afresh: bool,
 }
@@ -61,14 +68,14 @@ pub(crate) struct Attempts {
 impl Attempts {
     /// A call that starts now.
     pub(crate) fn new(now: Instant, options: &CallOptions, bound: bool) -> Self {
-        let deadline = now + options.deadline;
         Self {
-            deadline,
-            patient_until: deadline.min(now + options.patience),
+            deadline: now + options.deadline,
+            patience: options.patience,
             idempotent: options.idempotent,
             bound,
             in_doubt: false,
-            in_motion: false,
+            moving_since: None,
+            ended_at: now,
             pause: PAUSE_MIN,
             afresh: false,
         }
@@ -79,6 +86,17 @@ impl Attempts {
         self.deadline
     }
 
+    /// The call gets another deadline; what was learnt of the control side stays.
+    pub(crate) fn begin_round(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    /// Whether what has this reason may still pass at `then`, were it not for the deadline.
+    pub(crate) fn waits_for(&self, then: Instant, reason: &Reason) -> bool {
+        let may_pass = is_motion(reason) || matches!(reason, Reason::NotConnected | Reason::NotFound);
+        may_pass && self.moving_since.is_some_and(|since| then < since + self.patience)
+    }
+
     /// An attempt has ended.
     pub(crate) fn handle(&mut self, now: Instant, outcome: Outcome) -> Next {
         let (reason, doubtful) = match outcome {
@@ -87,27 +105,35 @@ impl Attempts {
             Outcome::Unknown(reason) => (reason, true),
         };
         self.in_doubt |= doubtful;
-        let again = match reason {
-            Reason::NotHosted | Reason::OwnerUnreachable(_) | Reason::Fenced | Reason::LinkLost => {
-                self.in_motion = true;
-                true
-            }
-            Reason::NotConnected | Reason::NotFound => self.in_motion,
-            Reason::OtherGeneration if !self.bound && !self.afresh && (!self.in_doubt || self.idempotent) => {
-                self.afresh = true;
-                self.in_doubt = false;
-                return Next::Afresh;
-            }
-            _ => false,
-        };
-        if again && now + self.pause < self.patient_until {
-            let pause = self.pause;
+        if now.saturating_duration_since(self.ended_at) >= SETTLED_AFTER {
+            (self.moving_since, self.pause) = (None, PAUSE_MIN);
+        }
+        self.ended_at = now;
+        if is_motion(&reason) {
+            self.moving_since.get_or_insert(now);
+        }
+        if reason == Reason::OtherGeneration
+            && !self.bound
+            && !self.afresh
+            && (!self.in_doubt || self.idempotent)
+        {
+            self.afresh = true;
+            self.in_doubt = false;
+            return Next::Afresh;
+        }
+        let pause = self.pause;
+        if self.waits_for(now + pause, &reason) && now + pause < self.deadline {
             self.pause = (pause * 2).min(PAUSE_MAX);
             return Next::Again { pause };
         }
         let in_doubt = self.in_doubt;
         Next::Finish(if in_doubt { Outcome::Unknown(reason) } else { Outcome::NotExecuted(reason) })
     }
+}
+
+/// Whether a reason says that the control side is in motion.
+fn is_motion(reason: &Reason) -> bool {
+    matches!(reason, Reason::NotHosted | Reason::OwnerUnreachable(_) | Reason::Fenced | Reason::LinkLost)
 }
 
 #[cfg(test)]
@@ -129,6 +155,40 @@ mod tests {
         assert!(matches!(attempts.handle(now, refused(Reason::NotHosted)), Next::Again { .. }));
         assert!(matches!(attempts.handle(now, absent.clone()), Next::Again { .. }));
         assert_eq!(attempts.handle(now + Duration::from_secs(5), absent.clone()), Next::Finish(absent));
+    }
+
+    #[test]
+    fn patience_begins_with_the_motion_and_anew_with_the_next_one() {
+        let (now, seconds) = (Instant::now(), Duration::from_secs);
+        let options = CallOptions { deadline: seconds(60), ..CallOptions::default() };
+        let mut attempts = Attempts::new(now, &options, true);
+        let lost = || Outcome::Unknown(Reason::LinkLost);
+        for begin in [now + seconds(20), now + seconds(40)] {
+            assert!(matches!(attempts.handle(begin, lost()), Next::Again { .. }));
+            assert!(matches!(
+                attempts.handle(begin + seconds(4), refused(Reason::NotFound)),
+                Next::Again { .. }
+            ));
+        }
+        // It goes on in one motion, but not beyond the patience.
+        let late = now + seconds(44) + Duration::from_millis(900);
+        assert!(matches!(attempts.handle(late, lost()), Next::Again { .. }));
+        assert!(matches!(attempts.handle(late + seconds(1), lost()), Next::Finish(_)));
+    }
+
+    #[test]
+    fn a_deadline_ends_a_round_and_not_the_motion() {
+        let (now, seconds) = (Instant::now(), Duration::from_secs);
+        let options = CallOptions { deadline: seconds(10), patience: seconds(30), idempotent: true };
+        let mut attempts = Attempts::new(now, &options, true);
+        let refused = |reason| Outcome::NotExecuted(reason);
+        assert!(matches!(attempts.handle(now + seconds(8), refused(Reason::NotHosted)), Next::Again { .. }));
+        let end = now + seconds(10);
+        assert!(matches!(attempts.handle(end, refused(Reason::NotFound)), Next::Finish(_)));
+        assert!(attempts.waits_for(end, &Reason::NotFound) && !attempts.waits_for(end, &Reason::NoSuchTask));
+        attempts.begin_round(end + seconds(10));
+        assert!(matches!(attempts.handle(end, refused(Reason::NotFound)), Next::Again { .. }));
+        assert!(!attempts.waits_for(now + seconds(38), &Reason::NotFound));
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub trait JobClass: Send + Sync + 'static {
 /// The longest name of a class, in bytes: it travels with each call.
 pub const CLASS_NAME_BYTES_MAX: usize = 64;
 
+/// How many classes a worker has handlers for: it names them all in one message when it attaches, which must stay within
+/// its cap with the longest names.
+pub const JOB_CLASSES_MAX: usize = 128;
+
 /// The type without a value: for the parts of a contract that a class does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nothing {}

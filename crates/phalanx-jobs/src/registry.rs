@@ -16,7 +16,7 @@ use futures_util::future::{BoxFuture, poll_fn};
 use phalanx_base::NodeId;
 use serde::Serialize;
 
-use crate::class::{CLASS_NAME_BYTES_MAX, JobClass};
+use crate::class::{CLASS_NAME_BYTES_MAX, JOB_CLASSES_MAX, JobClass};
 use crate::codec;
 use crate::context::{FromUser, Refusal, RequestContext, TaskContext, ToTask};
 use crate::handler::{EventContext, EventHandler, JobHandler};
@@ -34,6 +34,9 @@ pub enum RegisterError {
     /// The name is empty or longer than [`CLASS_NAME_BYTES_MAX`].
     #[error("the job class name {0:?} is empty or longer than {CLASS_NAME_BYTES_MAX} bytes")]
     Name(&'static str),
+    /// There are [`JOB_CLASSES_MAX`] classes already.
+    #[error("the job class {0:?} is one more than the {JOB_CLASSES_MAX} that a worker can have: join some")]
+    TooMany(&'static str),
 }
 
 fn check_name(name: &'static str, taken: bool) -> Result<(), RegisterError> {
@@ -56,6 +59,9 @@ impl Jobs {
     /// [`RegisterError`]; nothing has changed then.
     pub fn register<C: JobClass, H: JobHandler<C>>(&mut self, handler: H) -> Result<(), RegisterError> {
         check_name(C::NAME, self.classes.contains_key(C::NAME))?;
+        if self.classes.len() >= JOB_CLASSES_MAX {
+            return Err(RegisterError::TooMany(C::NAME));
+        }
         self.classes.insert(C::NAME, Arc::new(Job { handler: Arc::new(handler), class: PhantomData }));
         Ok(())
     }
@@ -257,10 +263,7 @@ impl<C: JobClass, H: EventHandler<C>> AnyEvents for Events<C, H> {
     ) -> BoxFuture<'static, (AnyState, Option<Bytes>)> {
         let handler = self.handler.clone();
         async move {
-            let mut state = match state.downcast::<H::State>() {
-                Ok(state) => state,
-                Err(_) => Box::default(),
-            };
+            let mut state = state.downcast::<H::State>().unwrap_or_default();
             for (sequence, body) in entries {
                 cx.sequence = sequence;
                 let one = AssertUnwindSafe(Self::one(&handler, &cx, &mut state, body)).catch_unwind().await;

@@ -237,10 +237,7 @@ impl TaskTable {
     /// When the next task's time to stop passes.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.running_tasks()
-            .flat_map(|(_, running)| [running.stop_at, running.abandoned_at])
-            .flatten()
-            .min()
+        self.running_tasks().flat_map(|(_, running)| [running.stop_at, running.abandoned_at]).flatten().min()
     }
 
     fn running_tasks_mut(&mut self) -> impl Iterator<Item = &mut Running> {

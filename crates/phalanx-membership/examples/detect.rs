@@ -75,7 +75,8 @@ impl Network {
         let end = self.now + span;
         loop {
             let arrival = self.in_flight.front().map(|(at, ..)| *at);
-            let timeouts = self.nodes.iter().filter_map(|(node, core)| Some((core.poll_timeout()?, node.clone())));
+            let timeouts =
+                self.nodes.iter().filter_map(|(node, core)| Some((core.poll_timeout()?, node.clone())));
             let timeout = timeouts.min();
             let next = arrival.into_iter().chain(timeout.as_ref().map(|(at, _)| *at)).min();
             let Some(next) = next.filter(|at| *at <= end) else { break };

@@ -176,9 +176,8 @@ impl Config {
 
     /// The detector's own configuration in a cluster of this size.
     pub(crate) fn for_detector(&self, size: usize) -> foca::Config {
-        let periodic = |frequency, count| {
-            Some(foca::PeriodicParams { frequency, num_members: at_least_one(count) })
-        };
+        let periodic =
+            |frequency, count| Some(foca::PeriodicParams { frequency, num_members: at_least_one(count) });
         foca::Config {
             probe_period: self.probe_period,
             probe_rtt: self.probe_rtt,

@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use foca::{AccumulatingRuntime, BroadcastHandler, Foca, Invalidates, OwnedNotification, PostcardCodec, State};
+use foca::{
+    AccumulatingRuntime, BroadcastHandler, Foca, Invalidates, OwnedNotification, PostcardCodec, State,
+};
 use phalanx_base::{Generation, NodeId};
 
 use crate::config::Config;
@@ -134,7 +136,11 @@ impl Detector {
     // What it is told.
 
     /// A checked packet.
-    pub(crate) fn handle_packet(&mut self, now: Instant, packet: &crate::wire::Packet<'_>) -> Result<(), Refusal> {
+    pub(crate) fn handle_packet(
+        &mut self,
+        now: Instant,
+        packet: &crate::wire::Packet<'_>,
+    ) -> Result<(), Refusal> {
         let named = packet.updates.iter().map(|member| member.id().node());
         self.make_room(now, named.chain([packet.header.src.node()]).cloned().collect())?;
         let result = self.foca.handle_data(packet.body, &mut self.runtime);
@@ -152,9 +158,9 @@ impl Detector {
 
     /// A member said that it leaves: no need to probe it, to suspect it and to wait.
     pub(crate) fn handle_left(&mut self, now: Instant, node: &NodeId, generation: Generation) {
-        let member = self.member(node).filter(|member| {
-            member.state() != State::Down && member.id().boot().generation <= generation
-        });
+        let member = self
+            .member(node)
+            .filter(|member| member.state() != State::Down && member.id().boot().generation <= generation);
         let Some(member) = member else { return };
         let down = Member::new(member.id().clone(), member.incarnation(), State::Down);
         let result = self.foca.apply_many(std::iter::once(down), true, &mut self.runtime);
@@ -255,7 +261,8 @@ impl Detector {
         named.sort_unstable();
         named.dedup();
         loop {
-            let known = |node: &NodeId| self.foca.iter_membership_state().any(|member| member.id().node() == node);
+            let known =
+                |node: &NodeId| self.foca.iter_membership_state().any(|member| member.id().node() == node);
             let new = named.iter().filter(|node| !known(node)).count();
             if self.foca.iter_membership_state().len() + new <= MEMBERS_MAX {
                 return Ok(());

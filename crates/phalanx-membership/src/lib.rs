@@ -23,10 +23,15 @@ mod roster;
 mod snapshot;
 mod sync;
 mod timers;
-#[cfg(test)]
-mod timer_gate_tests;
 mod view;
 mod wire;
+
+#[cfg(test)]
+mod cap_tests;
+#[cfg(test)]
+mod timer_gate_tests;
+#[cfg(test)]
+mod wire_vectors;
 
 pub use config::{Config, ConfigError};
 pub use detector::MEMBERS_MAX;

@@ -2,32 +2,30 @@
 //!
 //! It only routes: the detector watches, the roster merges, the peers are called, the observations become events.
 
+mod reading;
+mod telling;
+
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use phalanx_base::{Address, Boot, NodeId, Role, RosterView};
+use phalanx_base::{Address, Boot, NodeId};
+
+pub use self::reading::Counters;
 
 use crate::config::{Config, ConfigError};
 use crate::detector::{Detector, Refusal};
-use crate::event::{Event, EventQueue, Liveness};
+use crate::event::{Event, EventQueue};
 use crate::identity::Identity;
 use crate::observations::{Observations, first_address};
 use crate::outbox::{Outbox, Transmit};
 use crate::peers::Peers;
 use crate::random::Random;
-use crate::record::{LocalMember, Record, RecordError, Standing};
-use crate::roster::{Merge, Roster};
-use crate::snapshot::RosterSnapshot;
+use crate::record::{LocalMember, RecordError, Standing};
+use crate::roster::Roster;
 use crate::sync::{Exchange, SyncError};
-use crate::view::{ClusterView, MemberView};
 use crate::wire::{DatagramError, Member, Packet};
 
 /// How often a node that leaves tells it before it is gone.
 const LEAVE_ROUNDS: u32 = 4;
-/// Members that have been down for longer are not told in an exchange: two nodes that forget at different times would
-/// otherwise remind each other for ever.
-const TELL_DOWN_FOR: Duration = Duration::from_secs(3_600);
-
 /// Why a [`Membership`] cannot start. Nothing was started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
@@ -49,21 +47,6 @@ enum Phase {
         next_at: Instant,
     },
     Left,
-}
-
-/// What a [`Membership`] has counted since it started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// How often the cluster held this node for down and it came back under a new gossip epoch.
-    pub renewals: u64,
-    /// How often somebody claimed something about this node that it did not say, and was corrected.
-    pub refutations: u64,
-    /// Messages dropped because nobody polled them.
-    pub transmits_dropped: u64,
-    /// Records refused because the roster is full.
-    pub records_refused: u64,
-    /// Complaints of the failure detector about itself. Anything but 0 is a defect of this library.
-    pub complaints: u64,
 }
 
 /// Who is alive among the control nodes, and what they agree on: a state machine without I/O.
@@ -134,104 +117,18 @@ impl Membership {
         Ok(membership)
     }
 
-    // Getters
-
-    /// The local boot.
-    #[must_use]
-    pub fn local(&self) -> &Boot {
-        &self.boot
-    }
-
-    /// What the control nodes agree on.
-    #[must_use]
-    pub fn roster(&self) -> RosterView {
-        self.roster.view()
-    }
-
-    /// How a control node is. One that nobody has heard of is down.
-    #[must_use]
-    pub fn liveness(&self, node: &NodeId) -> Liveness {
-        if *node == self.boot.node {
-            return self.own_liveness();
-        }
-        let left = |record: &Record| record.standing == Standing::Left;
-        let unseen = || match self.roster.record(node).is_some_and(left) {
-            true => Liveness::Left,
-            false => Liveness::Down,
-        };
-        self.observations.liveness(node).unwrap_or_else(unseen)
-    }
-
-    /// Every control node that the roster or the detector knows, the local one included, sorted by node id.
-    #[must_use]
-    pub fn members(&self) -> Vec<MemberView> {
-        let mut members = self.observations.members(&self.roster);
-        let own = MemberView {
-            boot: self.boot.clone(),
-            address: first_address(self.roster.own()),
-            role: Role::Control,
-            liveness: self.own_liveness(),
-        };
-        members.insert(self.boot.node.clone(), own);
-        members.into_values().collect()
-    }
-
-    /// Whether this node sees more than half of the roster alive; of two, either is enough.
-    #[must_use]
-    pub fn has_majority(&self) -> bool {
-        self.roster.has_majority(|node| self.observations.is_alive(node))
-    }
-
-    /// Everything above as one value that can be handed out.
-    #[must_use]
-    pub fn view(&self) -> ClusterView {
-        ClusterView {
-            local: self.boot.clone(),
-            roster: self.roster.view(),
-            members: self.members(),
-            majority: self.has_majority(),
-            snapshot: self.snapshot(),
-        }
-    }
-
-    /// The roster as it should be stored, so that a restart finds its peers.
-    #[must_use]
-    pub fn snapshot(&self) -> RosterSnapshot {
-        let mut records: Vec<Record> = self.roster.records().cloned().collect();
-        records.sort_unstable_by(|a, b| a.boot.node.cmp(&b.boot.node));
-        RosterSnapshot::new(records)
-    }
-
-    /// Grows whenever [`view`](Self::view) changes.
-    #[must_use]
-    pub fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    /// Whether the node has left: nothing more will come of it.
-    #[must_use]
-    pub fn has_left(&self) -> bool {
-        self.phase == Phase::Left
-    }
-
-    /// What was counted since the start.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        Counters {
-            renewals: u64::from(self.detector.identity().gossip_epoch()),
-            transmits_dropped: self.outbox.dropped(),
-            complaints: self.detector.complaints(),
-            ..self.counters
-        }
-    }
-
     // Inputs
 
     /// A datagram of a peer whom the link has authenticated as `from`.
     ///
     /// # Errors
     /// [`DatagramError`] says why it was dropped. The membership goes on; the caller may log it.
-    pub fn handle_datagram(&mut self, now: Instant, from: &NodeId, datagram: &[u8]) -> Result<(), DatagramError> {
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: &NodeId,
+        datagram: &[u8],
+    ) -> Result<(), DatagramError> {
         if self.phase != Phase::Present {
             return Ok(());
         }
@@ -276,7 +173,7 @@ impl Membership {
         if result.is_ok() {
             exchange.records.into_iter().for_each(|record| self.learn(now, record));
             if exchange.reply_wanted && self.peers.may_reply(now, from) {
-                self.tell_everything(now, from.clone(), false);
+                self.tell_everything(now, from, false);
             }
         }
         self.settle(now);
@@ -294,7 +191,7 @@ impl Membership {
         if self.peers.insert(now, peer, address) && !acquainted {
             // What is sent now is the answer to what the other end sends now.
             self.peers.may_reply(now, &node);
-            self.tell_everything(now, node, true);
+            self.tell_everything(now, &node, true);
         }
         self.settle(now);
     }
@@ -318,7 +215,9 @@ impl Membership {
                 }
                 self.settle(now);
             }
-            Phase::Leaving { rounds_left, next_at } if next_at <= now => self.continue_leaving(now, rounds_left),
+            Phase::Leaving { rounds_left, next_at } if next_at <= now => {
+                self.continue_leaving(now, rounds_left)
+            }
             Phase::Leaving { .. } | Phase::Left => {}
         }
     }
@@ -385,91 +284,12 @@ impl Membership {
         self.detector.gate_open = true;
     }
 
-    fn own_liveness(&self) -> Liveness {
-        match self.phase {
-            Phase::Present => Liveness::Alive,
-            Phase::Leaving { .. } | Phase::Left => Liveness::Left,
-        }
-    }
-
-    /// Takes a record from somebody and passes it on if it is news.
-    fn learn(&mut self, now: Instant, record: Record) {
-        let node = record.node().clone();
-        match self.roster.merge(record) {
-            Merge::Unchanged => {}
-            Merge::Full => self.counters.records_refused += 1,
-            Merge::Refuted => {
-                self.counters.refutations += 1;
-                self.roster_changed = true;
-                self.spread_own(now);
-            }
-            Merge::Changed => {
-                self.roster_changed = true;
-                let Some(record) = self.roster.record(&node) else { return };
-                // Too large a record was told to everybody by its writer, and goes on with the exchanges.
-                self.detector.broadcast(now, record);
-                if record.standing == Standing::Left {
-                    self.detector.handle_left(now, &node, record.generation());
-                }
-            }
-        }
-    }
-
     fn write_own(&mut self, now: Instant, standing: Standing) {
         if self.phase == Phase::Present && self.roster.write_own(standing) {
             self.roster_changed = true;
             self.spread_own(now);
             self.settle(now);
         }
-    }
-
-    fn spread_own(&mut self, now: Instant) {
-        let own = self.roster.own().clone();
-        self.spread(now, own);
-    }
-
-    /// Tells a record that this node wrote: with the gossip, or where it is too large for that to each peer at once.
-    fn spread(&mut self, now: Instant, record: Record) {
-        if !self.detector.broadcast(now, &record) {
-            let messages = self.encode_exchange(false, Vec::new(), [record]);
-            self.push_to_peers(&messages);
-        }
-    }
-
-    fn push_to_peers(&mut self, messages: &[Bytes]) {
-        for node in self.peers.nodes() {
-            messages.iter().for_each(|message| self.outbox.push_sync(node.clone(), message.clone()));
-        }
-    }
-
-    /// Exchanges everything with one random peer that is alive, and with one that is held for down although there is
-    /// a link to it: one side of a partition that heals. Those that left have nothing to tell.
-    fn exchange(&mut self, now: Instant) {
-        for liveness in [Liveness::Alive, Liveness::Down] {
-            let fit = |node: &NodeId| match self.observations.liveness(node) {
-                Some(Liveness::Suspect) => liveness == Liveness::Alive,
-                known => known.unwrap_or(Liveness::Down) == liveness,
-            };
-            if let Some(peer) = self.peers.choose(&mut self.random, fit) {
-                self.tell_everything(now, peer, true);
-            }
-        }
-    }
-
-    fn tell_everything(&mut self, now: Instant, to: NodeId, reply_wanted: bool) {
-        let tell = |member: &&Member| !self.observations.is_long_down(member.id().node(), now, TELL_DOWN_FOR);
-        let members = self.detector.members().filter(tell).cloned().collect();
-        let messages = self.encode_exchange(reply_wanted, members, self.roster.records().cloned());
-        messages.into_iter().for_each(|message| self.outbox.push_sync(to.clone(), message));
-    }
-
-    fn encode_exchange(
-        &self,
-        reply_wanted: bool,
-        members: Vec<Member>,
-        records: impl IntoIterator<Item = Record>,
-    ) -> Vec<Bytes> {
-        Exchange::encode_all(self.detector.identity(), reply_wanted, members, records)
     }
 
     fn continue_leaving(&mut self, now: Instant, rounds_left: u32) {
@@ -507,23 +327,6 @@ impl Membership {
             self.events.push(Event::Updated(self.roster.view().version()));
         }
         self.flush_detector();
-    }
-
-    /// Tells each suspect that it is one, until it has refuted or is down. Gossip tells it a few times only, and when
-    /// just these are lost, a healthy node is declared down. (The buddy system of Dadgar, Phillips, Currey: Lifeguard,
-    /// 2017, by the channel that loses nothing.)
-    fn remind_suspects(&mut self, now: Instant) {
-        if self.remind_at.is_some_and(|at| at > now) {
-            return;
-        }
-        let suspects: Vec<Member> = self.detector.suspects().cloned().collect();
-        self.remind_at = (!suspects.is_empty()).then(|| now + self.config.probe_period);
-        for suspect in suspects {
-            let to = suspect.id().node().clone();
-            for message in self.encode_exchange(false, vec![suspect], []) {
-                self.outbox.push_sync(to.clone(), message);
-            }
-        }
     }
 
     /// Writes who has been missing for too long as gone, if this node sees a majority. Every node that does so writes

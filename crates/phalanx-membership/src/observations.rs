@@ -44,9 +44,9 @@ impl Observations {
 
     /// Whether this boot is alive beyond doubt.
     pub(crate) fn answers(&self, boot: &Boot) -> bool {
-        self.seen.get(&boot.node).is_some_and(|seen| {
-            seen.view.boot == *boot && seen.view.liveness == Liveness::Alive
-        })
+        self.seen
+            .get(&boot.node)
+            .is_some_and(|seen| seen.view.boot == *boot && seen.view.liveness == Liveness::Alive)
     }
 
     /// Whether a member has been down or gone for longer than `age`.
@@ -133,9 +133,10 @@ impl Observations {
     fn difference(&self, member: &Member, roster: &Roster) -> Option<MemberView> {
         let identity = member.id();
         let liveness = liveness(member, roster);
-        let same = self.seen.get(identity.node()).is_some_and(|seen| {
-            seen.view.boot == *identity.boot() && seen.view.liveness == liveness
-        });
+        let same = self
+            .seen
+            .get(identity.node())
+            .is_some_and(|seen| seen.view.boot == *identity.boot() && seen.view.liveness == liveness);
         (!same).then(|| MemberView {
             boot: identity.boot().clone(),
             address: identity.address().cloned(),
@@ -201,9 +202,9 @@ mod tests {
         MemberView { boot, address: None, role: Role::Control, liveness }
     }
 
-    fn reported(before: Option<MemberView>, after: &MemberView) -> Vec<Event> {
+    fn reported(before: Option<&MemberView>, after: &MemberView) -> Vec<Event> {
         let mut events = EventQueue::default();
-        report(before.as_ref(), after, &mut events);
+        report(before, after, &mut events);
         std::iter::from_fn(|| events.pop()).collect()
     }
 
@@ -213,21 +214,18 @@ mod tests {
         let at = |liveness| view(1, liveness);
         let boot = at(Alive).boot;
         assert_eq!(reported(None, &at(Alive)), [Event::Joined(at(Alive))]);
-        assert_eq!(
-            reported(None, &at(Suspect)),
-            [Event::Joined(at(Suspect)), Event::Suspect(boot.clone())]
-        );
+        assert_eq!(reported(None, &at(Suspect)), [Event::Joined(at(Suspect)), Event::Suspect(boot.clone())]);
         assert_eq!(reported(None, &at(Down)), []);
         assert_eq!(reported(None, &at(Left)), []);
-        assert_eq!(reported(Some(at(Alive)), &at(Suspect)), [Event::Suspect(boot.clone())]);
-        assert_eq!(reported(Some(at(Suspect)), &at(Alive)), [Event::Up(boot.clone())]);
-        assert_eq!(reported(Some(at(Suspect)), &at(Down)), [Event::Down(boot.clone())]);
-        assert_eq!(reported(Some(at(Down)), &at(Alive)), [Event::Up(boot.clone())]);
+        assert_eq!(reported(Some(&at(Alive)), &at(Suspect)), [Event::Suspect(boot.clone())]);
+        assert_eq!(reported(Some(&at(Suspect)), &at(Alive)), [Event::Up(boot.clone())]);
+        assert_eq!(reported(Some(&at(Suspect)), &at(Down)), [Event::Down(boot.clone())]);
+        assert_eq!(reported(Some(&at(Down)), &at(Alive)), [Event::Up(boot.clone())]);
         let both = [Event::Up(boot.clone()), Event::Suspect(boot.clone())];
-        assert_eq!(reported(Some(at(Down)), &at(Suspect)), both);
-        assert_eq!(reported(Some(at(Alive)), &at(Left)), [Event::Left(boot.clone())]);
-        assert_eq!(reported(Some(at(Down)), &at(Left)), [Event::Left(boot)]);
-        assert_eq!(reported(Some(at(Down)), &view(2, Alive)), [Event::Joined(view(2, Alive))]);
-        assert_eq!(reported(Some(at(Alive)), &view(2, Down)), [Event::Down(view(2, Down).boot)]);
+        assert_eq!(reported(Some(&at(Down)), &at(Suspect)), both);
+        assert_eq!(reported(Some(&at(Alive)), &at(Left)), [Event::Left(boot.clone())]);
+        assert_eq!(reported(Some(&at(Down)), &at(Left)), [Event::Left(boot)]);
+        assert_eq!(reported(Some(&at(Down)), &view(2, Alive)), [Event::Joined(view(2, Alive))]);
+        assert_eq!(reported(Some(&at(Alive)), &view(2, Down)), [Event::Down(view(2, Down).boot)]);
     }
 }

@@ -92,7 +92,8 @@ mod tests {
         (0..6).for_each(|_| outbox.push_sync(id("a"), large.clone()));
         (0..DATAGRAMS_QUEUED_MAX + 2).for_each(|_| outbox.push_datagram(id("b"), Bytes::from_static(b"x")));
         assert_eq!(outbox.dropped(), 4);
-        let sent: Vec<Channel> = std::iter::from_fn(|| outbox.pop()).map(|transmit| transmit.channel).collect();
+        let sent: Vec<Channel> =
+            std::iter::from_fn(|| outbox.pop()).map(|transmit| transmit.channel).collect();
         assert_eq!(sent.iter().filter(|channel| **channel == Channel::Sync).count(), 4);
         assert_eq!(sent.len(), DATAGRAMS_QUEUED_MAX + 4);
         assert_eq!(outbox.sync_bytes, 0);

@@ -69,7 +69,8 @@ impl Peers {
 
     /// Calls a few random peers again, because nobody knows this node (any more).
     pub(crate) fn call_again(&mut self, now: Instant, random: &mut Random) {
-        let mut silent: Vec<&mut Peer> = self.linked.values_mut().filter(|peer| peer.calling.is_none()).collect();
+        let mut silent: Vec<&mut Peer> =
+            self.linked.values_mut().filter(|peer| peer.calling.is_none()).collect();
         for _ in 0..ANNOUNCE_AGAIN_MAX.min(silent.len()) {
             let peer = silent.swap_remove(random.below(silent.len() as u64) as usize);
             peer.calling = Some(Calling { next_at: now, pause: Duration::ZERO });

@@ -64,7 +64,9 @@ pub enum RecordError {
     #[error("the bytes are not a roster record of this wire version")]
     Malformed,
     /// It is larger than [`RECORD_BYTES_MAX`].
-    #[error("the roster record of {node} takes {bytes} bytes, more than {RECORD_BYTES_MAX}: give it fewer addresses")]
+    #[error(
+        "the roster record of {node} takes {bytes} bytes, more than {RECORD_BYTES_MAX}: give it fewer addresses"
+    )]
     TooLarge {
         /// Whose record.
         node: NodeId,
@@ -109,13 +111,15 @@ impl Record {
     /// Whether merging this one into `known` changes anything. A total order on the records of one node.
     pub(crate) fn supersedes(&self, known: &Record) -> bool {
         let order = (self.version, self.standing).cmp(&(known.version, known.standing));
-        let order = order.then_with(|| if self == known { Ordering::Equal } else { self.encode().cmp(&known.encode()) });
+        let order = order
+            .then_with(|| if self == known { Ordering::Equal } else { self.encode().cmp(&known.encode()) });
         order == Ordering::Greater
     }
 
     /// The canonical bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).expect("a record has no map, no float and no length that is not known before")
+        postcard::to_stdvec(self)
+            .expect("a record has no map, no float and no length that is not known before")
     }
 
     /// The record in these bytes, all of which it must take.

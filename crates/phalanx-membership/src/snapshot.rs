@@ -27,7 +27,9 @@ pub enum SnapshotError {
         bytes: usize,
     },
     /// Another version of this library wrote it, or it is something else.
-    #[error("the stored roster is empty or of a version that is not known: remove it, discovery finds the peers again")]
+    #[error(
+        "the stored roster is empty or of a version that is not known: remove it, discovery finds the peers again"
+    )]
     Version,
     /// The bytes are damaged.
     #[error("the stored roster is damaged: remove it, discovery finds the peers again")]

@@ -125,7 +125,8 @@ impl Exchange {
 /// The largest member in bytes: its node id, an address of the greatest length and a few numbers.
 const MEMBER_BYTES_MAX: usize = NodeId::LENGTH_MAX + phalanx_base::Address::LENGTH_MAX + 32;
 
-const _: () = assert!(SYNC_BYTES_MAX > SYNC_ENVELOPE_BYTES + MEMBERS_MAX * MEMBER_BYTES_MAX + RECORD_BYTES_MAX);
+const _: () =
+    assert!(SYNC_BYTES_MAX > SYNC_ENVELOPE_BYTES + MEMBERS_MAX * MEMBER_BYTES_MAX + RECORD_BYTES_MAX);
 
 #[cfg(test)]
 mod tests {
@@ -140,9 +141,17 @@ mod tests {
     }
 
     fn record(name: &str, addresses: usize) -> Record {
-        let long = |n: usize| format!("{}.{}.{n}.example:7000", "h".repeat(50), "h".repeat(30)).parse().unwrap();
+        let long =
+            |n: usize| format!("{}.{}.{n}.example:7000", "h".repeat(50), "h".repeat(30)).parse().unwrap();
         let addresses = AddressList::new((0..addresses).map(long)).unwrap();
-        Record { boot: boot(name), standing: Standing::Active, weight: 1, zone: String::new(), addresses, version: 1 }
+        Record {
+            boot: boot(name),
+            standing: Standing::Active,
+            weight: 1,
+            zone: String::new(),
+            addresses,
+            version: 1,
+        }
     }
 
     #[test]
@@ -160,7 +169,8 @@ mod tests {
         let messages =
             Exchange::encode_all(&sender, true, (0..MEMBERS_MAX).map(member).collect(), records.clone());
         assert!(messages.len() > 1);
-        let parts: Vec<Exchange> = messages.iter().map(|message| Exchange::decode(message).unwrap()).collect();
+        let parts: Vec<Exchange> =
+            messages.iter().map(|message| Exchange::decode(message).unwrap()).collect();
         let asks: Vec<bool> = parts.iter().map(|part| part.reply_wanted).collect();
         assert_eq!(asks.iter().filter(|asks| **asks).count(), 1);
         assert_eq!(asks.last(), Some(&true));
@@ -173,7 +183,8 @@ mod tests {
         let sender = Identity::new(boot("me"), None);
         let with = |members: usize, records: Vec<Record>| {
             let member = Member::alive(sender.clone());
-            Exchange { sender: sender.clone(), reply_wanted: false, members: vec![member; members], records }.encode()
+            Exchange { sender: sender.clone(), reply_wanted: false, members: vec![member; members], records }
+                .encode()
         };
         assert_eq!(Exchange::decode(&with(MEMBERS_MAX + 1, vec![])), Err(SyncError::TooMany));
         let heavy = Record { weight: 65, ..record("r", 0) };

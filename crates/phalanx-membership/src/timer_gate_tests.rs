@@ -10,7 +10,8 @@ use crate::common::{Cluster, Faults, id};
 fn deaf_for_a_while(gate: bool) -> u64 {
     let mut cluster = started(&["a", "b"], gate);
     let deaf_until = cluster.elapsed() + Duration::from_millis(2_500);
-    cluster.script = Some(Box::new(move |at, from, to, _| at < deaf_until && *from == id("a") && *to == id("b")));
+    cluster.script =
+        Some(Box::new(move |at, from, to, _| at < deaf_until && *from == id("a") && *to == id("b")));
     settle_and_count(&mut cluster)
 }
 

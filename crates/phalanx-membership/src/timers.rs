@@ -86,7 +86,11 @@ impl Timers {
 fn outlasts(known: &Timer, new: &Timer) -> bool {
     match (known, new) {
         (
-            Timer::ChangeSuspectToDown { member_id: known, incarnation: known_incarnation, token: known_token },
+            Timer::ChangeSuspectToDown {
+                member_id: known,
+                incarnation: known_incarnation,
+                token: known_token,
+            },
             Timer::ChangeSuspectToDown { member_id: new, incarnation, token },
         ) => {
             known_token == token
@@ -127,10 +131,7 @@ mod tests {
         let mut timers = Timers::default();
         timers.insert(start + after(20), Timer::PeriodicGossip(0));
         timers.insert(start + after(20), Timer::ProbeRandomMember(0));
-        timers.insert(
-            start + after(20),
-            Timer::SendIndirectProbe { probed_id: identity("a", 1), token: 0 },
-        );
+        timers.insert(start + after(20), Timer::SendIndirectProbe { probed_id: identity("a", 1), token: 0 });
         timers.insert(start + after(10), Timer::PeriodicAnnounceDown(0));
         assert_eq!(timers.next_deadline(), Some(start + after(10)));
         assert_eq!(timers.pop_due(start), None);

@@ -150,7 +150,14 @@ mod tests {
 
     fn record() -> Record {
         let addresses = AddressList::default();
-        Record { boot: boot("r"), standing: Standing::Active, weight: 1, zone: String::new(), addresses, version: 1 }
+        Record {
+            boot: boot("r"),
+            standing: Standing::Active,
+            weight: 1,
+            zone: String::new(),
+            addresses,
+            version: 1,
+        }
     }
 
     fn datagram(message: Message<Identity>, tail: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -186,7 +193,10 @@ mod tests {
             Err(DatagramError::Malformed { reason }) => reason,
             other => panic!("{other:?}"),
         };
-        assert_eq!(reason(&datagram(Message::Announce, |b| b.put_u16(0))), "data behind a message that has none");
+        assert_eq!(
+            reason(&datagram(Message::Announce, |b| b.put_u16(0))),
+            "data behind a message that has none"
+        );
         assert_eq!(reason(&datagram(Message::Broadcast, put_record)), "a kind that is not used");
         assert_eq!(reason(&datagram(Message::Gossip, |b| b.put_u8(0))), "a single byte behind the header");
         assert_eq!(reason(&datagram(Message::Gossip, |b| b.put_u16(1))), "a member does not decode");

@@ -1,4 +1,5 @@
 //! Whole clusters of cores on an in-memory network with manual time: they meet, notice, agree and mend.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use common::{Cluster, Faults, id};
 use phalanx_base::{AddressList, Boot, Generation, RosterState};
-use phalanx_membership::{Config, DatagramError, Event, Liveness, LocalMember, SyncError};
+use phalanx_membership::{Channel, Config, DatagramError, Event, Liveness, LocalMember, SyncError};
 
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
@@ -16,7 +17,11 @@ fn seconds(seconds: u64) -> Duration {
 
 /// Nodes that know the first one, and through it each other.
 fn formed(names: &[&str], seed: u64) -> Cluster {
-    let mut cluster = Cluster::new(Config::lan(), seed);
+    formed_with(Config::lan(), names, seed)
+}
+
+fn formed_with(config: Config, names: &[&str], seed: u64) -> Cluster {
+    let mut cluster = Cluster::new(config, seed);
     names.iter().for_each(|name| cluster.start(name, 1));
     names.iter().skip(1).for_each(|name| cluster.link(names[0], name));
     cluster.run_until(seconds(5), Cluster::agrees).expect("they meet");
@@ -72,7 +77,9 @@ fn a_node_that_nobody_answers_goes_on_calling() {
 
 #[test]
 fn a_node_that_everybody_took_for_dead_calls_again_when_it_is_alone() {
-    let mut cluster = formed(&["a", "b"], 11);
+    // With the exchange far away, only calling helps.
+    let mut cluster =
+        formed_with(Config { exchange_period: seconds(86_400), ..Config::lan() }, &["a", "b"], 11);
     // Nothing passes for long, and no end is told that the link is lost.
     cluster.script = Some(Box::new(|at, _, _, _| at < Duration::from_secs(60)));
     cluster.run_for(seconds(60));
@@ -124,12 +131,42 @@ fn a_node_that_leaves_is_seen_to_leave_and_never_down() {
         cluster.faults.loss_percent = 0;
         cluster.run_for(seconds(40));
         for observer in ["a", "b", "c", "e"] {
-            assert!(cluster.when(observer, |e| matches!(e, Event::Left(boot) if boot.node == id("d"))).is_some());
+            assert!(
+                cluster.when(observer, |e| matches!(e, Event::Left(boot) if boot.node == id("d"))).is_some()
+            );
             assert_eq!(cluster.when(observer, is_down("d")), None);
             assert_eq!(cluster.core(observer).liveness(&id("d")), Liveness::Left);
             assert_eq!(state(&cluster, observer, "d"), Some(RosterState::Gone));
         }
     }
+}
+
+#[test]
+fn a_leave_arrives_at_once_even_where_every_datagram_is_lost() {
+    let mut cluster = formed(&NAMES[..4], 18);
+    cluster.script = Some(Box::new(|_, from, _, channel| *from == id("d") && channel == Channel::Datagram));
+    cluster.with("d", |core, now| core.leave(now));
+    cluster.run_for(Duration::from_millis(20));
+    for observer in ["a", "b", "c"] {
+        assert_eq!(cluster.core(observer).liveness(&id("d")), Liveness::Left);
+    }
+}
+
+#[test]
+fn a_larger_cluster_gives_a_suspect_more_time() {
+    let names: Vec<String> = (0..16).map(|n| format!("n{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut cluster = formed(&names, 19);
+    cluster.kill("n7");
+    cluster.run_for(seconds(15));
+    let told = |matches: fn(&Event) -> bool| {
+        let times = cluster.log.iter().filter(|(.., event)| matches(event)).map(|(at, ..)| *at);
+        times.min().expect("somebody tells")
+    };
+    let doubt = told(|event| matches!(event, Event::Suspect(_)));
+    let verdict = told(|event| matches!(event, Event::Down(_)));
+    assert_eq!((verdict - doubt).as_millis(), Config::lan().suspicion_at(16).as_millis());
+    assert!(Config::lan().suspicion_at(16) > Config::lan().suspicion);
 }
 
 #[test]
@@ -296,12 +333,12 @@ fn nobody_speaks_for_another() {
     let (mut datagrams, mut syncs) = (0, 0);
     for transmit in datagram {
         cluster.with("b", |core, now| match transmit.channel {
-            phalanx_membership::Channel::Datagram => {
+            Channel::Datagram => {
                 datagrams += 1;
                 let error = core.handle_datagram(now, &id("c"), &transmit.payload).unwrap_err();
                 assert_eq!(error, DatagramError::Spoofed { from: id("c"), claimed: id("a") });
             }
-            phalanx_membership::Channel::Sync => {
+            Channel::Sync => {
                 syncs += 1;
                 let error = core.handle_sync(now, &id("c"), &transmit.payload).unwrap_err();
                 assert_eq!(error, SyncError::Spoofed { from: id("c"), claimed: id("a") });

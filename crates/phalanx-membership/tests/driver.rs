@@ -1,5 +1,6 @@
 //! Drivers on tokio's paused clock, over sockets that are channels: the real thing but for the network.
 #![cfg(feature = "tokio")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -49,8 +50,11 @@ fn start(name: &str, inboxes: &Inboxes) -> (MembershipHandle, JoinHandle<()>) {
     let core = Membership::new(Config::lan(), local, 7, Instant::now().into_std()).unwrap();
     let (sender, inbox) = mpsc::channel(1_024);
     inboxes.lock().unwrap().insert(boot(name).node, sender);
-    let socket =
-        ChannelSocket { node: boot(name).node, inboxes: inboxes.clone(), inbox: tokio::sync::Mutex::new(inbox) };
+    let socket = ChannelSocket {
+        node: boot(name).node,
+        inboxes: inboxes.clone(),
+        inbox: tokio::sync::Mutex::new(inbox),
+    };
     let (handle, driver) = drive(core, socket);
     (handle, tokio::spawn(driver))
 }
@@ -64,11 +68,19 @@ fn link(a: &str, b: &str, inboxes: &Inboxes) {
 
 async fn until(handle: &MembershipHandle, done: impl FnMut(&Arc<ClusterView>) -> bool) {
     let mut view = handle.view();
-    tokio::time::timeout(Duration::from_secs(60), view.wait_for(done)).await.expect("in time").expect("it runs");
+    tokio::time::timeout(Duration::from_secs(60), view.wait_for(done))
+        .await
+        .expect("in time")
+        .expect("it runs");
 }
 
 fn paused<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(test)
 }
 
 #[test]
@@ -118,8 +130,10 @@ fn three_drivers_meet_notice_a_death_and_see_a_leave() {
         while let Some(event) = events.next().await {
             seen.push(event);
         }
-        let down = seen.iter().position(|event| *event == Event::Down(boot("c"))).expect("the death was told");
-        let suspect = seen.iter().position(|event| *event == Event::Suspect(boot("c"))).expect("and the doubt");
+        let down =
+            seen.iter().position(|event| *event == Event::Down(boot("c"))).expect("the death was told");
+        let suspect =
+            seen.iter().position(|event| *event == Event::Suspect(boot("c"))).expect("and the doubt");
         assert!(suspect < down);
         assert!(seen.contains(&Event::Left(boot("b"))) && !seen.contains(&Event::Down(boot("b"))));
     });

@@ -1,5 +1,6 @@
 //! Whatever the network and its users do: no panic, no queue or table beyond its cap, and once the faults stop,
 //! all that run agree.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -18,10 +19,17 @@ const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 /// What befalls a cluster.
 #[derive(Debug, Clone)]
 enum Mishap {
-    Faults { loss_percent: u64, repeat_percent: u64, latency_ms_max: u64 },
+    Faults {
+        loss_percent: u64,
+        repeat_percent: u64,
+        latency_ms_max: u64,
+    },
     Kill(usize),
     /// Starts what does not run, with what it had stored or without.
-    Start { node: usize, stored: bool },
+    Start {
+        node: usize,
+        stored: bool,
+    },
     Drain(usize),
     Leave(usize),
     /// Splits the cluster, by the bits of a mask.
@@ -116,7 +124,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn once_the_faults_stop_all_that_run_agree(
@@ -159,7 +167,10 @@ fn core(now: std::time::Instant) -> Membership {
 enum Junk {
     Bytes(Vec<u8>),
     /// An honest message with some bytes changed.
-    Damaged { which: prop::sample::Index, flips: Vec<(prop::sample::Index, u8)> },
+    Damaged {
+        which: prop::sample::Index,
+        flips: Vec<(prop::sample::Index, u8)>,
+    },
     /// Time passes.
     Pause(u64),
 }
@@ -174,7 +185,7 @@ fn junk() -> impl Strategy<Value = Junk> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn no_bytes_make_it_panic_or_grow_beyond_its_caps(

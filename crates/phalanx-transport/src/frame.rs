@@ -181,13 +181,14 @@ impl FrameDecoder {
             self.header_filled = 0;
         }
         let Some(partial) = &mut self.partial else { return Ok(None) };
-        if partial.body.is_empty() && partial.length >= SHARE_BYTES_MIN {
-            if let Some(front) = self.chunks.front_mut().filter(|front| front.len() >= partial.length) {
-                let frame = Frame { kind: partial.kind, body: front.split_to(partial.length) };
-                self.drop_empty_front();
-                self.partial = None;
-                return Ok(Some(frame));
-            }
+        if partial.body.is_empty()
+            && partial.length >= SHARE_BYTES_MIN
+            && let Some(front) = self.chunks.front_mut().filter(|front| front.len() >= partial.length)
+        {
+            let frame = Frame { kind: partial.kind, body: front.split_to(partial.length) };
+            self.drop_empty_front();
+            self.partial = None;
+            return Ok(Some(frame));
         }
         while partial.body.len() < partial.length {
             let Some(front) = self.chunks.front_mut() else { return Ok(None) };

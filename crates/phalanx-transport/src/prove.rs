@@ -14,7 +14,7 @@ use crate::handshake::{
     EXPORTER_BYTES, EXPORTER_LABEL, End, Handshake, HandshakeError, HandshakeEvent, MESSAGE_BYTES_MAX,
     Proven, Step,
 };
-use crate::link::{Link, Peer, canonical};
+use crate::link::{Link, Peer, canonical, streams_max};
 use crate::quic::carrier::QuicCarrier;
 use crate::quic::settings::{draw, widen};
 use crate::trust::{Credential, LocalNode};
@@ -55,13 +55,13 @@ impl Prover {
         let connecting = incoming.accept().ok()?;
         let connection = match timeout_at(deadline, connecting).await {
             Ok(Ok(connection)) => connection,
+            // Not even TLS: a scanner, or packets with a forged source. Too cheap to make for more than this.
             Ok(Err(error)) => {
-                // Not even TLS: a scanner or a packet from nowhere. Too common and too cheap to make for a warning.
                 tracing::debug!(%remote, %error, "an incoming connection came to nothing");
                 return None;
             }
             Err(_elapsed) => {
-                self.refused(remote, None, &ProofError::Here(HandshakeError::TimedOut));
+                tracing::debug!(%remote, "an incoming connection did not get to TLS in time");
                 return None;
             }
         };
@@ -89,7 +89,7 @@ impl Prover {
     ) -> Result<Link, ProofError> {
         match outcome {
             Ok(Proven { boot, role, wire }) => {
-                widen(&connection, end);
+                widen(&connection, end, streams_max(self.local.role, role));
                 let remote = Some(canonical(connection.remote_address()));
                 let peer = Peer { boot, role, remote, dialled: end == End::Dialler, wire };
                 Ok(Link::quic(QuicCarrier::new(connection, self.endpoint_closed.clone()), peer))

@@ -1,6 +1,10 @@
 //! What a link promises, on every carrier: each test body runs once over QUIC on real sockets and once in memory.
 
+// Helpers of tests may panic as tests do.
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use phalanx_base::{Boot, Entropy, Generation, Lane, NodeId, Role};
@@ -224,10 +228,13 @@ on_both_carriers! {
         }
         let mut kept = 0;
         loop {
-            let datagram = ends.b.recv_datagram().await.unwrap();
-            kept += 1;
-            if datagram.starts_with(&999_u32.to_le_bytes()) {
-                break;
+            // The last one may be lost on the way as any other; then it is sent again.
+            match tokio::time::timeout(Duration::from_secs(1), ends.b.recv_datagram()).await {
+                Ok(datagram) if datagram.clone().unwrap().starts_with(&999_u32.to_le_bytes()) => break,
+                Ok(_) => kept += 1,
+                Err(_elapsed) => {
+                    ends.a.send_datagram(999_u32.to_le_bytes().to_vec().into()).unwrap();
+                }
             }
         }
         assert!(kept < 200, "{kept} kilobytes were kept");
@@ -274,12 +281,12 @@ on_both_carriers! {
 
     async fn no_more_streams_than_agreed(ends: Ends) {
         let mut held = Vec::new();
-        for _ in 0..1024 {
+        for _ in 0..256 {
             held.push(ends.a.open(Lane::Bulk).await.unwrap());
         }
         let accept_all = async {
             let mut accepted = Vec::new();
-            for _ in 0..1024 {
+            for _ in 0..256 {
                 accepted.push(ends.b.accept().await.unwrap());
             }
             accepted

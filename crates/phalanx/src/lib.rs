@@ -1,4 +1,4 @@
-//! Phalanx: clusters that distribute and manage jobs, embedded in your program.
+#![doc = include_str!("../README.md")]
 
 mod carrier;
 mod cluster;
@@ -41,3 +41,8 @@ pub use phalanx_jobs::{
 pub use phalanx_membership::{ClusterView, Event as MemberEvent, Liveness, MemberView};
 pub use phalanx_placement::{Placement, Plan};
 pub use phalanx_transport::{Credential, Network, Secret, SystemEntropy, TokioNetwork, WorkerCredential};
+
+/// The program on the project's front page, which must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct FrontPage;

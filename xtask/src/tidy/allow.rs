@@ -70,7 +70,8 @@ mod tests {
     use super::super::source::tests::{places, sources};
     use super::*;
 
-    const ALLOWED: [Allowed; 1] = [Allowed { file: "crates/a/src/dice.rs", word: "roll", reason: "it is a die" }];
+    const ALLOWED: [Allowed; 1] =
+        [Allowed { file: "crates/a/src/dice.rs", word: "roll", reason: "it is a die" }];
     const BANNED: Banned<'_> = Banned {
         rule: "luck",
         words: &["roll", "Coin::flip"],

@@ -12,7 +12,8 @@ pub(super) fn check(sources: &Sources) -> Vec<Violation> {
 }
 
 fn of_file(file: &Source) -> Vec<Violation> {
-    let unbiased = occurrences(&file.code, "select").filter(|at| is_unbiased(&file.code[at + "select".len()..]));
+    let unbiased =
+        occurrences(&file.code, "select").filter(|at| is_unbiased(&file.code[at + "select".len()..]));
     let message = "`select!` without `biased;`: put it first, and the branches in the order of their urgency";
     unbiased.map(|at| file.violation("biased-select", at, message.to_owned())).collect()
 }
@@ -37,7 +38,8 @@ mod tests {
 
     #[test]
     fn biased_and_other_selects_pass() {
-        let text = "fn f() { tokio::select! {\n // why\n biased;\n a = b() => {} } ring.select(1); select_all(x) }";
+        let text =
+            "fn f() { tokio::select! {\n // why\n biased;\n a = b() => {} } ring.select(1); select_all(x) }";
         assert!(check(&sources(&[("crates/a/src/l.rs", text)])).is_empty());
     }
 }

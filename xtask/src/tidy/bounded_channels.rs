@@ -7,7 +7,7 @@ use super::source::{Source, Sources};
 const RULE: &str = "bounded-channels";
 
 /// What channels without a bound are called in the crates that make them.
-const WORDS: [&str; 4] = ["unbounded", "unbounded_channel", "UnboundedSender", "UnboundedReceiver"];
+const WORDS: &[&str] = &["unbounded", "unbounded_channel", "UnboundedSender", "UnboundedReceiver"];
 
 /// Channels without a bound in `crates/*/src`, tests included: what is tested is the bound.
 pub(super) fn check(sources: &Sources) -> Vec<Violation> {
@@ -16,7 +16,8 @@ pub(super) fn check(sources: &Sources) -> Vec<Violation> {
 
 fn of_file(file: &Source) -> Vec<Violation> {
     let named = WORDS.iter().flat_map(|word| occurrences(&file.code, word));
-    let of_std = occurrences(&file.code, "mpsc::channel").filter(|at| is_called_without_bound(&file.code, *at));
+    let of_std =
+        occurrences(&file.code, "mpsc::channel").filter(|at| is_called_without_bound(&file.code, *at));
     let mut found: Vec<usize> = named.chain(of_std).collect();
     found.sort_unstable();
     let message = "a channel without a bound: give it a capacity, as a constant with its reason";
@@ -27,7 +28,9 @@ fn of_file(file: &Source) -> Vec<Violation> {
 fn is_called_without_bound(code: &str, at: usize) -> bool {
     let call = at + "mpsc::channel".len();
     let open = code[call..].find('(').map(|offset| call + offset);
-    open.is_some_and(|open| name_at(code, open + 1).is_none() && code[open + 1..].trim_start().starts_with(')'))
+    open.is_some_and(|open| {
+        name_at(code, open + 1).is_none() && code[open + 1..].trim_start().starts_with(')')
+    })
 }
 
 #[cfg(test)]
@@ -45,7 +48,11 @@ mod tests {
             "x as mpsc::UnboundedSender<u8>",
         ] {
             let text = format!("fn f() {{\n{call}; }}");
-            assert_eq!(places(&check(&sources(&[("crates/a/src/l.rs", &text)]))), ["crates/a/src/l.rs:2"], "{call}");
+            assert_eq!(
+                places(&check(&sources(&[("crates/a/src/l.rs", &text)]))),
+                ["crates/a/src/l.rs:2"],
+                "{call}"
+            );
         }
     }
 

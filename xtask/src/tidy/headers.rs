@@ -27,7 +27,9 @@ mod tests {
 
     #[test]
     fn files_without_header_are_found_wherever_they_are() {
-        for text in ["", "use a::b;\n//! Too late.", "//!\nfn a() {}", "/// Of the item.\nfn a() {}", "// Plain.\n"] {
+        for text in
+            ["", "use a::b;\n//! Too late.", "//!\nfn a() {}", "/// Of the item.\nfn a() {}", "// Plain.\n"]
+        {
             let found = check(&sources(&[("examples/src/a/tests.rs", text)]));
             assert_eq!(places(&found), ["examples/src/a/tests.rs:1"], "{text}");
         }

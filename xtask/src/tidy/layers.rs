@@ -11,7 +11,7 @@ use crate::workspace::{Dependency, Package};
 const BASE: &str = "phalanx-base";
 
 /// What builds on the nouns only.
-const SIBLINGS: [&str; 6] = [
+const SIBLINGS: &[&str] = &[
     "phalanx-membership",
     "phalanx-placement",
     "phalanx-discovery",
@@ -21,8 +21,8 @@ const SIBLINGS: [&str; 6] = [
 ];
 
 /// What may build on jobs and metadata too.
-const UPPER: [&str; 2] = ["phalanx-topics", "phalanx-drivers"];
-const BELOW_UPPER: [&str; 2] = ["phalanx-jobs", "phalanx-metadata"];
+const UPPER: &[&str] = &["phalanx-topics", "phalanx-drivers"];
+const BELOW_UPPER: &[&str] = &["phalanx-jobs", "phalanx-metadata"];
 
 const FACADE: &str = "phalanx";
 const SIMULATOR: &str = "phalanx-sim";
@@ -30,10 +30,10 @@ const PROGRAM: &str = "phalanx-cli";
 
 /// What shows the facade, and needs nothing else; examples may run in the simulator.
 const DEMONSTRATION: &str = "cluster-demo";
-const EXAMPLES: &str = "phalanx-examples";
+const EXAMPLES: &str = "examples";
 
 /// The scenarios: they may look into single crates.
-const SCENARIOS: &str = "phalanx-tests";
+const SCENARIOS: &str = "tests";
 
 /// The checks, which must build when nothing else does.
 const CHECKS: &str = "xtask";
@@ -58,14 +58,18 @@ fn of_package(package: &Package, workspace: &[&str]) -> Vec<String> {
     if !is_known(&package.name) {
         return vec![format!("{} has no layer: give it one in xtask/src/tidy/layers.rs", package.name)];
     }
-    let of_ours = package.dependencies.iter().filter(|dependency| workspace.contains(&dependency.name.as_str()));
+    let of_ours =
+        package.dependencies.iter().filter(|dependency| workspace.contains(&dependency.name.as_str()));
     let wrong = of_ours.filter(|dependency| !may_use(&package.name, &dependency.name));
     wrong.map(|dependency| message(&package.name, dependency)).collect()
 }
 
 fn message(from: &str, to: &Dependency) -> String {
     let kind = to.kind.as_deref().map(|kind| format!(" ({kind}-dependency)")).unwrap_or_default();
-    format!("{from} must not depend on {}{kind}: arrows point down, and siblings do not import each other", to.name)
+    format!(
+        "{from} must not depend on {}{kind}: arrows point down, and siblings do not import each other",
+        to.name
+    )
 }
 
 fn is_known(name: &str) -> bool {
@@ -113,9 +117,9 @@ mod tests {
             ("phalanx", "phalanx-topics"),
             ("phalanx-sim", "phalanx"),
             ("phalanx-cli", "phalanx"),
-            ("phalanx-examples", "phalanx"),
+            ("examples", "phalanx"),
             ("cluster-demo", "phalanx"),
-            ("phalanx-tests", "phalanx-transport"),
+            ("tests", "phalanx-transport"),
         ] {
             assert_eq!(found(from, to), [], "{from} → {to}");
         }
@@ -132,7 +136,7 @@ mod tests {
             ("phalanx-drivers", "phalanx-transport"),
             ("phalanx", "phalanx-sim"),
             ("phalanx-sim", "phalanx-cli"),
-            ("phalanx-examples", "phalanx-jobs"),
+            ("examples", "phalanx-jobs"),
             ("cluster-demo", "phalanx-base"),
             ("xtask", "phalanx-base"),
         ] {

@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn a_violation_is_one_line_that_an_editor_can_follow() {
-        let violation = Violation { rule: "sizes", place: "a.rs:7".to_owned(), message: "too long".to_owned() };
+        let violation =
+            Violation { rule: "sizes", place: "a.rs:7".to_owned(), message: "too long".to_owned() };
         assert_eq!(violation.to_string(), "a.rs:7: too long [sizes]");
     }
 

@@ -7,17 +7,17 @@ use super::Violation;
 use super::allow::{Allowed, Banned};
 use super::source::Sources;
 
-const WORDS: [&str; 4] = ["HashMap", "HashSet", "DashMap", "DashSet"];
+const WORDS: &[&str] = &["HashMap", "HashSet", "DashMap", "DashSet"];
 
-const ALLOWED: [Allowed; 0] = [];
+const ALLOWED: &[Allowed] = &[];
 
 /// Hash maps and sets in shipped code.
 pub(super) fn check(sources: &Sources) -> Vec<Violation> {
     Banned {
         rule: "ordered-maps",
-        words: &WORDS,
+        words: WORDS,
         instead: "use a `BTreeMap` or `BTreeSet`, whose order is the same in every run",
-        allowed: &ALLOWED,
+        allowed: ALLOWED,
         list: "xtask/src/tidy/ordered_maps.rs",
     }
     .check(sources)
@@ -30,7 +30,8 @@ mod tests {
 
     #[test]
     fn hash_maps_are_found() {
-        let text = "use std::collections::{BTreeMap, HashMap};\ntype A = HashSet<u8>;\ntype B = BTreeMap<u8, u8>;";
+        let text =
+            "use std::collections::{BTreeMap, HashMap};\ntype A = HashSet<u8>;\ntype B = BTreeMap<u8, u8>;";
         let found = check(&sources(&[("crates/a/src/lib.rs", text)]));
         assert_eq!(places(&found), ["crates/a/src/lib.rs:1", "crates/a/src/lib.rs:2"]);
     }

@@ -5,7 +5,7 @@ use crate::Workspace;
 use crate::cargo::cargo;
 
 /// The crates whose cores anybody must be able to drive with a runtime of their own, or with none.
-const CRATES: [&str; 4] = ["phalanx-base", "phalanx-membership", "phalanx-placement", "phalanx-jobs"];
+const CRATES: &[&str] = &["phalanx-base", "phalanx-membership", "phalanx-placement", "phalanx-jobs"];
 
 /// What they must not bring in.
 const RUNTIME: &str = "tokio";
@@ -13,7 +13,7 @@ const RUNTIME: &str = "tokio";
 /// Such crates with the runtime in their ordinary dependencies.
 pub(super) fn check(workspace: &Workspace) -> Result<Vec<Violation>, String> {
     let mut found = Vec::new();
-    for name in CRATES {
+    for &name in CRATES {
         if let Some(package) = workspace.packages.iter().find(|package| package.name == name) {
             found.extend(of_tree(&workspace.folder(package), &tree(workspace, name)?));
         }
@@ -24,7 +24,16 @@ pub(super) fn check(workspace: &Workspace) -> Result<Vec<Violation>, String> {
 /// What is built for a package without its default features, one `depth name version …` a line, on any platform.
 fn tree(workspace: &Workspace, name: &str) -> Result<String, String> {
     let mut command = cargo(&workspace.root);
-    command.args(["tree", "--package", name, "--no-default-features", "--edges", "normal", "--target", "all"]);
+    command.args([
+        "tree",
+        "--package",
+        name,
+        "--no-default-features",
+        "--edges",
+        "normal",
+        "--target",
+        "all",
+    ]);
     command.args(["--prefix", "depth", "--format", " {p}"]);
     let output = command.output().map_err(|error| format!("cargo tree does not start: {error}"))?;
     if output.status.success() {
@@ -45,7 +54,8 @@ fn way_to<'a>(wanted: &str, tree: &'a str) -> Option<Vec<&'a str>> {
     let mut way: Vec<&str> = Vec::new();
     for line in tree.lines() {
         let mut words = line.split_whitespace();
-        let (Some(depth), Some(name)) = (words.next().and_then(|depth| depth.parse().ok()), words.next()) else {
+        let (Some(depth), Some(name)) = (words.next().and_then(|depth| depth.parse().ok()), words.next())
+        else {
             continue;
         };
         way.truncate(depth);

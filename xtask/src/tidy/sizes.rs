@@ -30,10 +30,15 @@ struct Length {
 /// The longest files and functions of the project, longest first.
 pub(super) fn report(sources: &Sources) -> String {
     let files = sources.files.iter().map(file_length).collect();
-    let functions = sources.files.iter().flat_map(|file| functions(file).into_iter().map(|(length, _)| length));
+    let functions =
+        sources.files.iter().flat_map(|file| functions(file).into_iter().map(|(length, _)| length));
     let mut report = String::new();
     list(&mut report, &format!("longest files (at most {FILE_LINES_MAX} lines):"), files);
-    list(&mut report, &format!("longest functions (at most {FUNCTION_LINES_MAX} lines):"), functions.collect());
+    list(
+        &mut report,
+        &format!("longest functions (at most {FUNCTION_LINES_MAX} lines):"),
+        functions.collect(),
+    );
     report
 }
 
@@ -46,13 +51,15 @@ fn of_file(file: &Source) -> Vec<Violation> {
     let mut found = Vec::new();
     let whole = file_length(file);
     if whole.lines > FILE_LINES_MAX && !whole.for_tests {
-        let message = format!("{} lines, more than {FILE_LINES_MAX}: find the second noun in it", whole.lines);
+        let message =
+            format!("{} lines, more than {FILE_LINES_MAX}: find the second noun in it", whole.lines);
         found.push(file.violation("sizes", 0, message));
     }
     for (function, at) in functions(file) {
         if function.lines > FUNCTION_LINES_MAX && !function.for_tests {
             let lines = function.lines;
-            let message = format!("a function of {lines} lines, more than {FUNCTION_LINES_MAX}: split it by its steps");
+            let message =
+                format!("a function of {lines} lines, more than {FUNCTION_LINES_MAX}: split it by its steps");
             found.push(file.violation("sizes", at, message));
         }
     }
@@ -148,7 +155,8 @@ mod tests {
     fn the_report_is_short() {
         let texts: Vec<String> = (3..30).map(function).collect();
         let paths: Vec<String> = (3..30).map(|number| format!("crates/a/src/{number}.rs")).collect();
-        let files: Vec<(&str, &str)> = paths.iter().map(String::as_str).zip(texts.iter().map(String::as_str)).collect();
+        let files: Vec<(&str, &str)> =
+            paths.iter().map(String::as_str).zip(texts.iter().map(String::as_str)).collect();
         assert_eq!(report(&sources(&files)).lines().count(), 2 * (1 + REPORTED));
     }
 }

@@ -10,10 +10,10 @@ use super::lexer::blank_comments_and_literals;
 use super::test_code::{module_files, test_regions};
 
 /// The folders that hold Rust code.
-const FOLDERS: [&str; 5] = ["crates", "examples", "fuzz", "tests", "xtask"];
+const FOLDERS: &[&str] = &["crates", "examples", "fuzz", "tests", "xtask"];
 
 /// Folders whose content is made by tools.
-const GENERATED: [&str; 3] = ["target", "corpus", "artifacts"];
+const GENERATED: &[&str] = &["target", "corpus", "artifacts"];
 
 /// All Rust files, by path.
 #[derive(Debug)]
@@ -38,13 +38,14 @@ impl Sources {
     /// Reads the Rust files of the workspace at `root`.
     pub(super) fn load(root: &Path) -> Result<Self, String> {
         let mut paths = Vec::new();
-        for folder in FOLDERS {
+        for &folder in FOLDERS {
             list_files(root, &root.join(folder), &mut paths)?;
         }
         let rust = paths.into_iter().filter(|path| path.ends_with(".rs"));
         let files: Result<Vec<_>, String> = rust
             .map(|path| {
-                let text = fs::read_to_string(root.join(&path)).map_err(|error| format!("{path}: {error}"))?;
+                let text =
+                    fs::read_to_string(root.join(&path)).map_err(|error| format!("{path}: {error}"))?;
                 Ok((path, text))
             })
             .collect();
@@ -118,8 +119,13 @@ pub(super) fn list_files(root: &Path, folder: &Path, paths: &mut Vec<String>) ->
     entries.sort();
     for path in entries {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name == ".git" {
+            // A folder, or in a second working tree a file that holds a path of this machine.
+            continue;
+        }
         if path.is_dir() && !path.is_symlink() {
-            let hidden = name.starts_with('.') && !matches!(name.as_str(), ".cargo" | ".ci" | ".config" | ".github");
+            let hidden =
+                name.starts_with('.') && !matches!(name.as_str(), ".cargo" | ".ci" | ".config" | ".github");
             if !hidden && !GENERATED.contains(&name.as_str()) {
                 list_files(root, &path, paths)?;
             }
@@ -159,7 +165,11 @@ fn module_paths(declaring: &str, name: &str, path: Option<&str>) -> Vec<String> 
         return vec![normalized(&folder.join(path))];
     }
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let base = if matches!(stem.as_str(), "mod" | "lib" | "main") { folder.to_path_buf() } else { folder.join(stem) };
+    let base = if matches!(stem.as_str(), "mod" | "lib" | "main") {
+        folder.to_path_buf()
+    } else {
+        folder.join(stem)
+    };
     vec![normalized(&base.join(format!("{name}.rs"))), normalized(&base.join(name).join("mod.rs"))]
 }
 
@@ -243,6 +253,10 @@ pub(super) mod tests {
             fs::create_dir_all(root.path().join(folder)).expect("and folders in it");
             fs::write(root.path().join(folder).join("f.rs"), "//! text").expect("and files in these");
         }
+        fs::write(root.path().join("crates/.git"), "gitdir: elsewhere").expect("and beside them");
+        let mut listed = Vec::new();
+        list_files(root.path(), root.path(), &mut listed).expect("all of them can be listed");
+        assert_eq!(listed, ["crates/a/src/f.rs"]);
         let sources = Sources::load(root.path()).expect("all of them can be read");
         let paths: Vec<&str> = sources.files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["crates/a/src/f.rs"]);

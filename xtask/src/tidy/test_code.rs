@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::lexer::{closing, name_at, occurrences};
 
 /// The words an item can begin with: such a thing ends at its body or a semicolon, whatever commas it holds.
-const ITEM_STARTS: [&str; 15] = [
-    "async", "const", "enum", "extern", "fn", "impl", "let", "mod", "pub", "static", "struct", "trait", "type",
-    "unsafe", "use",
+const ITEM_STARTS: &[&str] = &[
+    "async", "const", "enum", "extern", "fn", "impl", "let", "mod", "pub", "static", "struct", "trait",
+    "type", "unsafe", "use",
 ];
 
 /// A module that lives in another file.
@@ -113,7 +113,10 @@ mod tests {
     #[test]
     fn fields_arms_and_declarations_end_where_they_end() {
         assert_eq!(in_tests("struct S { #[cfg(test)] a: u8, b: u8 }"), ["#[cfg(test)] a: u8,"]);
-        assert_eq!(in_tests("match x { #[cfg(test)] A => f(1, 2), B => g() }"), ["#[cfg(test)] A => f(1, 2),"]);
+        assert_eq!(
+            in_tests("match x { #[cfg(test)] A => f(1, 2), B => g() }"),
+            ["#[cfg(test)] A => f(1, 2),"]
+        );
         assert_eq!(in_tests("#[cfg(test)] mod tests; fn a() {}"), ["#[cfg(test)] mod tests;"]);
         assert_eq!(in_tests("struct S { #[cfg(test)] a: u8 } fn f() {}"), ["#[cfg(test)] a: u8 "]);
     }

@@ -17,7 +17,7 @@ enum Match {
 }
 
 /// The words and why not. Each is in two halves, so that this file keeps its own rule.
-const WORDS: [(&str, &str, Match, &str); 9] = [
+const WORDS: &[(&str, &str, Match, &str)] = &[
     ("TO", "DO", Match::WholeWord, UNFINISHED),
     ("FIX", "ME", Match::WholeWord, UNFINISHED),
     ("XX", "X", Match::WholeWord, UNFINISHED),
@@ -30,7 +30,8 @@ const WORDS: [(&str, &str, Match, &str); 9] = [
 ];
 
 const UNFINISHED: &str = "finish it, or leave it out and open an issue";
-const ONE_MACHINE: &str = "a path of one machine; name it from the root of the project, or make it an argument";
+const ONE_MACHINE: &str =
+    "a path of one machine; name it from the root of the project, or make it an argument";
 
 /// Every such word in every text file of the project.
 pub(super) fn check(root: &Path) -> Result<Vec<Violation>, String> {
@@ -50,7 +51,7 @@ pub(super) fn check(root: &Path) -> Result<Vec<Violation>, String> {
 fn of_text(path: &str, text: &str) -> Vec<Violation> {
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        for (start, end, how, reason) in WORDS {
+        for &(start, end, how, reason) in WORDS {
             let word = format!("{start}{end}");
             if contains(line, &word, how) {
                 let place = format!("{path}:{}", number + 1);

@@ -29,6 +29,8 @@ struct Follow {
     /// Through which number the handler has entries in hand.
     in_hand: Option<u64>,
     restore: Option<Option<Bytes>>,
+    /// The state after what was handled last, in case its acknowledgement is lost.
+    checkpoint: Option<Bytes>,
     ended: bool,
     /// The worker is known to keep its log in the present session.
     confirmed: bool,
@@ -42,6 +44,7 @@ impl Follow {
             waiting: VecDeque::new(),
             in_hand: None,
             restore: None,
+            checkpoint: None,
             ended: false,
             confirmed: true,
         }
@@ -66,6 +69,7 @@ pub(crate) struct Followed {
 pub(crate) struct Handled {
     pub(crate) task: TaskId,
     pub(crate) through: u64,
+    pub(crate) checkpoint: Option<Bytes>,
 }
 
 impl Followed {
@@ -128,8 +132,7 @@ impl Followed {
     /// # Errors
     /// [`Violation::OutOfOrder`] when more snapshots come than were announced.
     pub(crate) fn resume(&mut self, snapshot: TaskSnapshot) -> Result<Option<Handled>, Violation> {
-        self.expected =
-            self.expected.checked_sub(1).ok_or(Violation::OutOfOrder(Kind::TaskSnapshot))?;
+        self.expected = self.expected.checked_sub(1).ok_or(Violation::OutOfOrder(Kind::TaskSnapshot))?;
         let TaskSnapshot { task, class, acked, checkpoint, .. } = snapshot;
         if let Some(ended) = self.ended.iter().find(|ended| ended.task == task) {
             let again = ended.clone();
@@ -142,9 +145,9 @@ impl Followed {
         if follow.cursor.resume(acked) || is_new {
             follow.restore = Some(checkpoint);
         }
-        let through = follow.cursor.handled();
+        let (through, checkpoint) = (follow.cursor.handled(), follow.checkpoint.clone());
         self.forget_unconfirmed();
-        Ok((through > acked).then_some(Handled { task, through }))
+        Ok((through > acked).then_some(Handled { task, through, checkpoint }))
     }
 
     /// Once all snapshots are there: a task without one has never begun, or its log was handled to its end elsewhere.
@@ -174,20 +177,29 @@ impl Followed {
     }
 
     /// The handler has returned. Returns what to acknowledge.
-    pub(crate) fn handled(&mut self, task: &TaskId, through: u64) -> Option<Handled> {
+    pub(crate) fn handled(
+        &mut self,
+        task: &TaskId,
+        through: u64,
+        checkpoint: Option<Bytes>,
+    ) -> Option<Handled> {
         // What another life of this proxy gave out says nothing about what is in hand now.
         let follow = self.tasks.get_mut(task).filter(|follow| follow.in_hand == Some(through))?;
         follow.in_hand = None;
-        follow.cursor.handle(through);
-        let handled = Handled { task: task.clone(), through };
+        if through > follow.cursor.handled() {
+            follow.cursor.handle(through);
+            follow.checkpoint.clone_from(&checkpoint);
+        }
+        let handled = Handled { task: task.clone(), through, checkpoint };
         if follow.ended && follow.waiting.is_empty() {
             self.tasks.remove(task);
-            self.ended.push_back(handled.clone());
+            self.ended.push_back(Handled { checkpoint: None, ..handled.clone() });
             if self.ended.len() > ENDED_MAX {
                 self.ended.pop_front();
             }
+        } else if !follow.confirmed && self.expected == 0 {
+            self.tasks.remove(task);
         }
-        self.forget_unconfirmed();
         Some(handled)
     }
 

@@ -12,8 +12,8 @@ use crate::outcome::{Cap, Outcome, Reason};
 use crate::ownership::{Acting, Holding, Owners, Step, Steward};
 use crate::session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};
 use crate::wire::{
-    Ack, Attach, Attached, Beat, Call, CallId, Cancel, Frame, Hosting, Message, Redirect, Release, Standby, TaskId,
-    Verb,
+    Ack, Attach, Attached, Beat, Call, CallId, Cancel, Frame, Hosting, Message, Redirect, Release, Standby,
+    TaskId, Verb,
 };
 
 /// A link to a worker: either its own dial, or that of another control node, which works too.
@@ -275,14 +275,14 @@ impl Proxy {
         };
         match message {
             Message::Attached(attached) if matches!(self.claim, Claim::Attaching { .. }) => {
-                return self.handle_attached(now, attached, owners, fx);
+                return self.handle_attached(now, &attached, owners, fx);
             }
             Message::Nack(nack) => self.handle_nack(now, nack.present, nack.fence),
             Message::TaskSnapshot(snapshot) => {
                 let Some(followed) = &mut self.followed else { return Ok(()) };
                 let fence = snapshot.fence;
                 if let Some(handled) = followed.resume(snapshot)? {
-                    self.ack(fence, handled, None, fx);
+                    self.ack(fence, handled, fx);
                 }
                 self.welcome_events(fence, owners, fx);
             }
@@ -308,7 +308,7 @@ impl Proxy {
     fn handle_attached(
         &mut self,
         now: Instant,
-        attached: Attached,
+        attached: &Attached,
         owners: &dyn Owners,
         fx: &mut Effects,
     ) -> Result<(), Violation> {
@@ -415,23 +415,24 @@ impl Proxy {
         fx: &mut Effects,
     ) {
         let Some(followed) = &mut self.followed else { return };
-        let Some(handled) = followed.handled(task, through) else { return };
+        let Some(handled) = followed.handled(task, through, checkpoint) else { return };
         match self.claim {
             Claim::Active(fence) => {
                 followed.dispatch(task, fx);
-                self.ack(fence, handled, checkpoint, fx);
+                self.ack(fence, handled, fx);
             }
             Claim::Releasing(fence) => {
-                self.ack(fence, handled, checkpoint, fx);
+                self.ack(fence, handled, fx);
                 self.release_when_quiet(now, fx);
             }
             Claim::None | Claim::SentOn | Claim::Attaching { .. } => {}
         }
     }
 
-    fn ack(&self, fence: Fence, handled: Handled, checkpoint: Option<bytes::Bytes>, fx: &mut Effects) {
+    fn ack(&self, fence: Fence, handled: Handled, fx: &mut Effects) {
         if let Some(link) = &self.link {
-            fx.send(link.link, Ack { fence, task: handled.task, through: handled.through, checkpoint });
+            let Handled { task, through, checkpoint } = handled;
+            fx.send(link.link, Ack { fence, task, through, checkpoint });
         }
     }
 

@@ -1,1 +1,106 @@
+//! What a proxy's parts bear from a worker that is not honest, and how little they keep of one that is.
 
+use super::events::Followed;
+use super::{ControlEvent, Effects};
+use crate::events::{EVENTS_IN_FLIGHT_MAX, LOGS_MAX};
+use crate::session::Violation;
+use crate::wire::{CallId, ClassName, Event, EventBody, Kind, TaskId, TaskSnapshot};
+use bytes::Bytes;
+use phalanx_base::{Boot, Fence, Generation, NodeId};
+
+fn task(sequence: u64) -> TaskId {
+    let caller = Boot { node: NodeId::new("c").unwrap(), generation: Generation::from_u64(1) };
+    TaskId(CallId { caller, sequence })
+}
+
+fn class() -> ClassName {
+    ClassName { name: "test".to_owned(), version: 1 }
+}
+
+fn followed() -> Followed {
+    Followed::new(NodeId::new("w").unwrap(), Generation::from_u64(1))
+}
+
+fn event(task: &TaskId, sequence: u64, body: EventBody) -> Event {
+    Event { fence: Fence(1), task: task.clone(), sequence, body }
+}
+
+fn snapshot(task: &TaskId, acked: u64) -> TaskSnapshot {
+    TaskSnapshot { fence: Fence(1), task: task.clone(), class: class(), acked, checkpoint: None }
+}
+
+fn batches(fx: &mut Effects) -> Vec<Vec<(u64, EventBody)>> {
+    std::mem::take(&mut fx.events)
+        .into_iter()
+        .filter_map(|event| match event {
+            ControlEvent::Handle(batch) => Some(batch.entries),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_worker_announces_no_more_logs_than_it_can_have_and_sends_no_more_than_it_announced() {
+    let mut followed = followed();
+    assert_eq!(followed.begin(u32::try_from(LOGS_MAX).unwrap() + 1), Err(Violation::Flood));
+    assert_eq!(followed.begin(1), Ok(()));
+    assert!(!followed.is_resumed());
+    assert_eq!(followed.resume(snapshot(&task(1), 0)), Ok(None));
+    assert!(followed.is_resumed());
+    let unasked = followed.resume(snapshot(&task(2), 0));
+    assert_eq!(unasked, Err(Violation::OutOfOrder(Kind::TaskSnapshot)));
+}
+
+#[test]
+fn a_flood_and_a_hole_are_violations() {
+    let (mut followed, mut fx) = (followed(), Effects::default());
+    followed.open(task(1), class());
+    let emitted = || EventBody::Emitted(Bytes::new());
+    for sequence in 1..=2 * EVENTS_IN_FLIGHT_MAX as u64 {
+        assert_eq!(followed.receive(event(&task(1), sequence, emitted())), Ok(false));
+    }
+    let next = 2 * EVENTS_IN_FLIGHT_MAX as u64 + 1;
+    assert_eq!(followed.receive(event(&task(1), next, emitted())), Err(Violation::Flood));
+    followed.open(task(2), class());
+    let hole = followed.receive(event(&task(2), 2, emitted()));
+    assert_eq!(hole, Err(Violation::OutOfOrder(Kind::Event)));
+    assert_eq!(followed.receive(event(&task(9), 1, emitted())), Ok(true), "nobody follows it");
+    followed.dispatch_all(&mut fx);
+    assert_eq!(batches(&mut fx).len(), 1);
+}
+
+#[test]
+fn one_batch_at_a_time_and_only_its_own_return_counts() {
+    let (mut followed, mut fx) = (followed(), Effects::default());
+    followed.open(task(1), class());
+    for sequence in 1..=3 {
+        followed.receive(event(&task(1), sequence, EventBody::Emitted(Bytes::new()))).unwrap();
+        followed.dispatch(&task(1), &mut fx);
+    }
+    assert_eq!(batches(&mut fx).len(), 1);
+    assert!(!followed.is_quiet());
+    assert_eq!(followed.handled(&task(1), 3, None), None, "another life's batch");
+    assert!(followed.handled(&task(1), 1, None).is_some());
+    assert_eq!(followed.handled(&task(1), 1, None), None);
+    followed.dispatch(&task(1), &mut fx);
+    assert_eq!(batches(&mut fx)[0].len(), 2);
+}
+
+#[test]
+fn ended_tasks_are_remembered_as_long_as_their_acknowledgement_may_be_lost() {
+    let (mut followed, mut fx) = (followed(), Effects::default());
+    let last = 3 * EVENTS_IN_FLIGHT_MAX as u64;
+    for number in 1..=last {
+        followed.open(task(number), class());
+        let end = EventBody::Ended(crate::outcome::TaskEnd::Stopped);
+        followed.receive(event(&task(number), 1, end)).unwrap();
+        followed.dispatch(&task(number), &mut fx);
+        assert!(followed.handled(&task(number), 1, Some(Bytes::from_static(b"state"))).is_some());
+        assert!(!followed.contains(&task(number)), "it is not followed any more");
+    }
+    followed.lose();
+    followed.begin(2).unwrap();
+    let again = followed.resume(snapshot(&task(last), 0)).unwrap().unwrap();
+    assert_eq!((again.task, again.through, again.checkpoint), (task(last), 1, None));
+    assert_eq!(followed.resume(snapshot(&task(1), 0)), Ok(None), "long acknowledged, so this is another log");
+}

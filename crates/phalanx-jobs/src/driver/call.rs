@@ -84,6 +84,17 @@ impl ControlService {
         options: &CallOptions,
     ) -> Called {
         let mut attempts = Attempts::new(now(), options, bound.is_some());
+        self.call_in(worker, verb, bound, &mut attempts).await
+    }
+
+    /// Makes a call that goes on from what earlier ones have learnt. Dropping the future cancels the call.
+    pub(super) async fn call_in(
+        &self,
+        worker: &NodeId,
+        verb: Verb,
+        bound: Option<Generation>,
+        attempts: &mut Attempts,
+    ) -> Called {
         let (mut id, mut stamped) = (self.new_id(), bound);
         loop {
             let outcome = match self.locate(worker).await {

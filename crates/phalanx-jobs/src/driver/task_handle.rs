@@ -9,7 +9,8 @@ use futures_util::{Stream as ChunkStream, stream};
 use phalanx_base::{Generation, NodeId};
 
 use super::control::ControlService;
-use crate::attempts::CallOptions;
+use super::now;
+use crate::attempts::{Attempts, CallOptions};
 use crate::class::JobClass;
 use crate::codec;
 use crate::outcome::{CallError, Outcome, Reason, TaskError};
@@ -18,6 +19,10 @@ use crate::wire::{CommandStream, Receipt, TaskId, Verb};
 
 /// How long one question for a task's end waits at the worker before it is asked anew.
 const OUTPUT_ROUND: Duration = Duration::from_secs(60);
+
+/// How long the question for a task's end waits for a new owner of its worker: a control node that was killed is found
+/// out, and its workers attach elsewhere, in less.
+const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A task on a worker. Cheap to clone; dropping it leaves the task alone.
 pub struct TaskHandle<C> {
@@ -113,10 +118,13 @@ impl<C: JobClass> TaskHandle<C> {
     /// # Errors
     /// [`TaskError`] says how the task ended; `Unknown` when its worker is not there to be asked.
     pub async fn output(&self) -> Result<C::Output, TaskError<C::Error>> {
+        let patience = self.options.patience.max(OUTPUT_PATIENCE);
+        let options = CallOptions { deadline: OUTPUT_ROUND, patience, idempotent: true };
+        let mut attempts = Attempts::new(now(), &options, true);
         loop {
             let verb = Verb::Output { task: self.task.clone() };
-            let options = CallOptions { deadline: OUTPUT_ROUND, idempotent: true, ..self.options.clone() };
-            match self.call(verb, &options).await {
+            let called = self.service.call_in(&self.worker, verb, Some(self.generation), &mut attempts).await;
+            match called.outcome {
                 Outcome::Done(body) => {
                     return codec::decode_end(&body).map_err(TaskError::Aborted)?.typed();
                 }
@@ -125,10 +133,13 @@ impl<C: JobClass> TaskHandle<C> {
                     return Err(TaskError::Lost);
                 }
                 Outcome::Failed(_) => return Err(TaskError::Unknown(Reason::Malformed)),
+                Outcome::NotExecuted(reason) | Outcome::Unknown(reason)
+                    if attempts.waits_for(now(), &reason) => {}
                 Outcome::Aborted(reason) | Outcome::NotExecuted(reason) | Outcome::Unknown(reason) => {
                     return Err(TaskError::Unknown(reason));
                 }
             }
+            attempts.begin_round(now() + OUTPUT_ROUND);
         }
     }
 

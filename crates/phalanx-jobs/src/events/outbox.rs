@@ -179,9 +179,8 @@ impl Outbox {
         }
         log.sent = log.sent.max(through);
         log.acked = through;
-        if checkpoint.is_some() {
-            log.checkpoint = checkpoint;
-        }
+        // Without one the state has outgrown its cap: an older one would be a wrong state, not an old one.
+        log.checkpoint = checkpoint;
         if log.ended && log.entries.is_empty() {
             self.logs.remove(task);
         }

@@ -124,9 +124,9 @@ mod tests {
         }
     }
 
-    fn granted(verdict: Verdict) -> Option<Fence> {
+    fn granted(verdict: &Verdict) -> Option<Fence> {
         match verdict {
-            Verdict::Granted { fence, .. } => Some(fence),
+            Verdict::Granted { fence, .. } => Some(*fence),
             Verdict::Refused { .. } => None,
         }
     }
@@ -136,17 +136,17 @@ mod tests {
         let now = Instant::now();
         let mut arbiter = Arbiter::default();
         assert_eq!(
-            granted(arbiter.handle_attach(now, LinkId(1), &boot("a", 1), &attach(1, 41, None))),
+            granted(&arbiter.handle_attach(now, LinkId(1), &boot("a", 1), &attach(1, 41, None))),
             Some(Fence(42))
         );
         let later = now + OWNER_HELD_MIN;
         assert_eq!(
-            granted(arbiter.handle_attach(later, LinkId(2), &boot("b", 1), &attach(9, 0, None))),
+            granted(&arbiter.handle_attach(later, LinkId(2), &boot("b", 1), &attach(9, 0, None))),
             None
         );
         assert!(arbiter.handle_lost(LinkId(1)));
         let again = arbiter.handle_attach(later, LinkId(2), &boot("b", 1), &attach(1, 0, None));
-        assert_eq!(granted(again), Some(Fence(43)));
+        assert_eq!(granted(&again), Some(Fence(43)));
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
         arbiter.handle_attach(now, LinkId(1), &boot("b", 1), &attach(5, 0, None));
         let settled = now + OWNER_HELD_MIN;
         let claim = |arbiter: &mut Arbiter, at, roster| {
-            granted(arbiter.handle_attach(at, LinkId(2), &boot("a", 1), &attach(roster, 0, Some("b"))))
+            granted(&arbiter.handle_attach(at, LinkId(2), &boot("a", 1), &attach(roster, 0, Some("b"))))
         };
         assert_eq!(claim(&mut arbiter, now, 6), None);
         assert_eq!(claim(&mut arbiter, settled, 5), None);
@@ -169,7 +169,7 @@ mod tests {
         let mut arbiter = Arbiter::default();
         arbiter.handle_attach(now, LinkId(5), &boot("a", 2), &attach(1, 0, None));
         let mut claim = |link, generation| {
-            granted(arbiter.handle_attach(now, LinkId(link), &boot("a", generation), &attach(1, 0, None)))
+            granted(&arbiter.handle_attach(now, LinkId(link), &boot("a", generation), &attach(1, 0, None)))
         };
         assert_eq!(claim(4, 2), None);
         assert_eq!(claim(9, 1), None);
@@ -192,7 +192,7 @@ mod tests {
                 let claimant = boot(["a", "b", "c"][control], generation);
                 let down = arbiter.present().map(|present| present.control.node.to_string());
                 let claim = attach(roster, last_fence, down.as_deref());
-                if let Some(fence) = granted(arbiter.handle_attach(now, LinkId(link), &claimant, &claim)) {
+                if let Some(fence) = granted(&arbiter.handle_attach(now, LinkId(link), &claimant, &claim)) {
                     prop_assert!(fence > last && fence > Fence(last_fence));
                     prop_assert!(arbiter.holds(LinkId(link), fence));
                     last = fence;

@@ -407,7 +407,7 @@ pub(super) fn encode<T: Serialize>(kind: Kind, body: &T) -> Frame {
 
 pub(super) fn decode<T: DeserializeOwned>(kind: Kind, body: &[u8]) -> Result<T, DecodeError> {
     match postcard::take_from_bytes(body) {
-        Ok((message, rest)) if rest.is_empty() => Ok(message),
+        Ok((message, [])) => Ok(message),
         _ => Err(DecodeError::Body(kind)),
     }
 }

@@ -192,11 +192,11 @@ impl WorkerCore {
     /// A task has ended: whoever waits for it is told, and its log is closed.
     pub fn handle_task_end(&mut self, task: &TaskId, end: TaskEnd) {
         let Some(waiting) = self.tasks.end(task, end.clone()) else { return };
-        self.outbox.push(task, EventBody::Ended(end.clone()));
+        let output = crate::codec::encode_end(&end);
+        self.outbox.push(task, EventBody::Ended(end));
         for call in waiting.commands {
             self.finish(&call, Outcome::Aborted(Reason::TaskEnded));
         }
-        let output = crate::codec::encode_end(&end);
         for call in waiting.watchers {
             self.finish(&call, Outcome::Done(output.clone()));
         }

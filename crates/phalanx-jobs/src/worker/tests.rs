@@ -1,1 +1,154 @@
+//! What the worker's core bears from its control nodes, and what it keeps.
 
+#![allow(clippy::disallowed_methods, reason = "any instant will do")]
+
+use super::*;
+use crate::session::Violation;
+use crate::transmit::Transmit;
+use crate::wire::{Attach, Beat, Call, Cancel, DecodeError, Frame, Kind, Nack, StandDown, Verb};
+use phalanx_base::{Fence, Lane, RosterVersion};
+
+fn boot(name: &str) -> Boot {
+    Boot { node: NodeId::new(name).unwrap(), generation: Generation::from_u64(1) }
+}
+
+fn class() -> ClassName {
+    ClassName { name: "test".to_owned(), version: 1 }
+}
+
+fn worker(config: Config) -> WorkerCore {
+    let labels = Labels::default();
+    WorkerCore::new(
+        WorkerIdentity { boot: boot("w"), role: Role::Worker, labels, classes: vec![class()] },
+        config,
+    )
+}
+
+fn attach() -> Frame {
+    let (roster, last_fence) = (RosterVersion(1), Fence(0));
+    Message::from(Attach { roster, last_fence, sees_down: None, handover_token: None, standbys: Vec::new() })
+        .to_frame()
+}
+
+fn beat(fence: u64) -> Frame {
+    Message::from(Beat { fence: Fence(fence), roster: RosterVersion(1), standbys: None }).to_frame()
+}
+
+fn call(sequence: u64, fence: u64, verb: Verb) -> Frame {
+    let id = CallId { caller: boot("a"), sequence };
+    let call =
+        Call { id, fence: Fence(fence), generation: Generation::from_u64(1), remaining_ms: 1_000, verb };
+    Message::from(call).to_frame()
+}
+
+fn start() -> Verb {
+    let on_disconnect = crate::wire::OnDisconnect::Keep;
+    Verb::Start { class: class(), body: Bytes::new(), on_disconnect }
+}
+
+fn sent(worker: &mut WorkerCore) -> Vec<Message> {
+    std::iter::from_fn(|| worker.poll_transmit())
+        .map(|Transmit { frame, .. }| Message::from_frame(&frame).unwrap())
+        .collect()
+}
+
+fn attached(now: Instant, config: Config) -> WorkerCore {
+    let mut worker = worker(config);
+    worker.handle_session(now, LinkId(1), boot("a"));
+    worker.handle_frame(now, LinkId(1), Lane::Control, &attach()).unwrap();
+    assert!(matches!(sent(&mut worker)[..], [Message::Attached(_)]));
+    worker
+}
+
+#[test]
+fn what_breaks_the_rules_has_no_effect() {
+    let now = Instant::now();
+    let mut worker = worker(Config::default());
+    worker.handle_session(now, LinkId(1), boot("a"));
+    let mut refuse = |lane, frame: &Frame| worker.handle_frame(now, LinkId(1), lane, frame).unwrap_err();
+    let stand_down = Message::from(StandDown { fence: Fence(1) }).to_frame();
+    assert_eq!(refuse(Lane::Control, &stand_down), Violation::NotPermitted(Kind::StandDown));
+    assert_eq!(refuse(Lane::Request, &attach()), Violation::WrongLane(Kind::Attach, Lane::Request));
+    assert_eq!(refuse(Lane::Control, &beat(1)), Violation::OutOfOrder(Kind::Beat));
+    let nonsense = Frame { kind: Kind::Attach as u8, body: Bytes::from_static(&[0xff]) };
+    assert_eq!(refuse(Lane::Control, &nonsense), Violation::Decode(DecodeError::Body(Kind::Attach)));
+    assert_eq!((worker.poll_transmit(), worker.poll_event(), worker.owner()), (None, None, None));
+    assert_eq!(worker.handle_frame(now, LinkId(7), Lane::Control, &attach()), Ok(()), "no such session");
+    assert_eq!(worker.owner(), None);
+}
+
+#[test]
+fn a_claim_on_a_second_link_is_refused_and_nothing_else_runs_there() {
+    let now = Instant::now();
+    let mut worker = attached(now, Config::default());
+    worker.handle_session(now, LinkId(2), boot("b"));
+    worker.handle_frame(now, LinkId(2), Lane::Control, &attach()).unwrap();
+    assert_eq!(sent(&mut worker), [Nack { present: boot("a").node, fence: Fence(1) }.into()]);
+    worker.handle_frame(now, LinkId(2), Lane::Request, &call(1, 1, start())).unwrap();
+    assert!(matches!(
+        &sent(&mut worker)[..],
+        [Message::Outcome(said)] if said.outcome == Outcome::NotExecuted(Reason::Fenced)
+    ));
+    assert_eq!(worker.running_tasks(), 0);
+}
+
+#[test]
+fn events_wait_for_the_first_beat_under_the_fence() {
+    let now = Instant::now();
+    let mut worker = attached(now, Config::default());
+    worker.handle_frame(now, LinkId(1), Lane::Request, &call(1, 1, start())).unwrap();
+    worker.handle_emit(&TaskId(CallId { caller: boot("a"), sequence: 1 }), Bytes::from_static(b"1"));
+    assert!(matches!(sent(&mut worker)[..], [Message::Outcome(_)]));
+    worker.handle_frame(now, LinkId(1), Lane::Control, &beat(1)).unwrap();
+    assert!(matches!(sent(&mut worker)[..], [Message::Event(_)]));
+    // A new session starts anew.
+    worker.handle_link_lost(now, LinkId(1));
+    worker.handle_session(now, LinkId(2), boot("a"));
+    worker.handle_frame(now, LinkId(2), Lane::Control, &attach()).unwrap();
+    assert!(matches!(sent(&mut worker)[..], [Message::Attached(_), Message::TaskSnapshot(_)]));
+    worker.handle_frame(now, LinkId(2), Lane::Control, &beat(1)).unwrap();
+    assert!(sent(&mut worker).is_empty(), "a beat under an old fence");
+    worker.handle_frame(now, LinkId(2), Lane::Control, &beat(2)).unwrap();
+    assert!(matches!(sent(&mut worker)[..], [Message::Event(_)]));
+}
+
+#[test]
+fn waiting_for_an_end_takes_no_place_of_a_request() {
+    let now = Instant::now();
+    let config = Config { running_requests_max: 1, tasks_max: 1, ..Config::default() };
+    let mut worker = attached(now, config);
+    let task = TaskId(CallId { caller: boot("a"), sequence: 1 });
+    let request = || Verb::Request { class: class(), body: Bytes::new() };
+    let output = || Verb::Output { task: task.clone() };
+    let verbs = [start(), output(), output(), output(), request(), request()];
+    for (sequence, verb) in (1..).zip(verbs) {
+        worker.handle_frame(now, LinkId(1), Lane::Request, &call(sequence, 1, verb)).unwrap();
+    }
+    let refused: Vec<u64> = sent(&mut worker)
+        .into_iter()
+        .filter_map(|message| match message {
+            Message::Outcome(said) if matches!(said.outcome, Outcome::NotExecuted(_)) => {
+                Some(said.id.sequence)
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(refused, [6]);
+    worker.handle_timeout(now + Duration::from_secs(1));
+    assert_eq!((worker.running_requests, worker.running.len(), worker.deadlines.len()), (0, 0, 0));
+}
+
+#[test]
+fn a_time_that_lies_in_the_far_future_is_cut_short() {
+    let now = Instant::now();
+    let mut worker = attached(now, Config::default());
+    let id = CallId { caller: boot("a"), sequence: 1 };
+    let verb = Verb::Request { class: class(), body: Bytes::new() };
+    let generation = Generation::from_u64(1);
+    let call = Call { id: id.clone(), fence: Fence(1), generation, remaining_ms: u64::MAX, verb };
+    worker.handle_frame(now, LinkId(1), Lane::Request, &Message::from(call).to_frame()).unwrap();
+    assert_eq!(worker.deadlines.first(), Some(&(now + CALL_TIME_MAX, id.clone())));
+    let cancel = Message::from(Cancel { id }).to_frame();
+    worker.handle_frame(now, LinkId(1), Lane::Request, &cancel).unwrap();
+    assert!(worker.deadlines.is_empty());
+}

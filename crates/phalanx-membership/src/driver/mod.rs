@@ -1,4 +1,4 @@
-//! Runs a [`Membership`] over a [`DatagramSocket`]: one task owns the core, callers hold a [`MembershipHandle`].
+//! Runs a [`Membership`](crate::Membership) over a [`DatagramSocket`]: one task owns the core, callers hold a [`MembershipHandle`].
 //!
 //! [`drive`] spawns nothing: it returns the future that whoever owns the tasks of the program has to run.
 

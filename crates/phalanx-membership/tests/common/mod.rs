@@ -1,6 +1,7 @@
 //! A cluster of cores on an in-memory network with manual time, seeded loss, repetition and reordering, and links that
 //! can be cut. It dials as a node would: whoever hears of a new member opens a link to it.
 #![allow(dead_code, reason = "each test uses its own part of it")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use phalanx_base::{AddressList, Boot, Generation, NodeId};
 use phalanx_membership::{
-    Channel, ClusterView, Config, DATAGRAM_BYTES_MAX, Event, Liveness, LocalMember, Membership, RosterSnapshot,
-    SYNC_BYTES_MAX,
+    Channel, ClusterView, Config, DATAGRAM_BYTES_MAX, Event, Liveness, LocalMember, Membership,
+    RosterSnapshot, SYNC_BYTES_MAX, Transmit,
 };
 
 pub(crate) fn id(name: &str) -> NodeId {
@@ -128,7 +129,12 @@ impl Cluster {
             let members = view.members.iter().map(|member| format!("{}:{:?}", member.boot, member.liveness));
             let roster = view.roster.entries().iter();
             let roster = roster.map(|entry| format!("{} v{} {:?}", entry.node, entry.version, entry.state));
-            format!("\n{} sees {:?}, roster {:?}", view.local, members.collect::<Vec<_>>(), roster.collect::<Vec<_>>())
+            format!(
+                "\n{} sees {:?}, roster {:?}",
+                view.local,
+                members.collect::<Vec<_>>(),
+                roster.collect::<Vec<_>>()
+            )
         };
         self.views().iter().map(member).collect()
     }
@@ -269,7 +275,7 @@ impl Cluster {
         let transmits: Vec<_> = std::iter::from_fn(|| core.poll_transmit()).collect();
         let events: Vec<_> = std::iter::from_fn(|| core.poll_event()).collect();
         for transmit in transmits {
-            self.send(node.clone(), transmit.to, transmit.channel, transmit.payload);
+            self.send(node, &transmit);
         }
         for event in events {
             if let Event::Joined(member) = &event {
@@ -282,7 +288,8 @@ impl Cluster {
         }
     }
 
-    fn send(&mut self, from: NodeId, to: NodeId, channel: Channel, payload: Bytes) {
+    fn send(&mut self, from: &NodeId, transmit: &Transmit) {
+        let Transmit { to, channel, payload } = transmit.clone();
         let cap = if channel == Channel::Datagram { DATAGRAM_BYTES_MAX } else { SYNC_BYTES_MAX };
         assert!(payload.len() <= cap, "{} bytes on {channel:?}", payload.len());
         self.bytes_sent += payload.len() as u64;
@@ -290,7 +297,7 @@ impl Cluster {
             captured.borrow_mut().push(payload.to_vec());
         }
         let elapsed = self.elapsed();
-        let scripted = self.script.as_mut().is_some_and(|script| script(elapsed, &from, &to, channel));
+        let scripted = self.script.as_mut().is_some_and(|script| script(elapsed, from, &to, channel));
         let cut = self.cut.contains(&(from.clone(), to.clone()));
         if scripted || cut {
             return;

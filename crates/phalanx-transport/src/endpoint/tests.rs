@@ -396,3 +396,30 @@ async fn streams_that_name_no_lane_hold_up_nobody() {
     assert_eq!(b.accept().await.unwrap().0, Lane::Event);
     assert_eq!(unknown.stopped().await.unwrap(), Some(1_u32.into()));
 }
+
+#[tokio::test]
+async fn links_outlive_their_endpoints() {
+    let secret = secret();
+    let (a, b) = (
+        bind(local("media", "a", Role::Control), &secret),
+        bind(local("media", "b", Role::Control), &secret),
+    );
+    let (to_b, to_a) = tokio::join!(a.dial(b.local_addr()), b.accept());
+    drop((a, b));
+    let (to_b, to_a) = (to_b.unwrap(), to_a.unwrap());
+    let _stream = to_b.open(Lane::Event).await.unwrap();
+    assert_eq!(to_a.accept().await.unwrap().0, Lane::Event);
+}
+
+/// Callers run these on tasks of their own.
+#[test]
+fn the_futures_can_move_between_threads() {
+    fn check<T: Send>(_: impl Fn() -> T) {}
+    let (endpoint, link): (Option<Endpoint>, Option<Link>) = (None, None);
+    let (endpoint, link) = (endpoint.as_ref(), link.as_ref());
+    check(|| endpoint.unwrap().dial(here()));
+    check(|| endpoint.unwrap().accept());
+    check(|| link.unwrap().open(Lane::Bulk));
+    check(|| link.unwrap().accept());
+    check(|| link.unwrap().closed());
+}

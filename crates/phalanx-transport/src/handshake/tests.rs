@@ -24,20 +24,20 @@ struct Ends {
 
 impl Ends {
     fn new(secret: &Secret) -> Self {
-        Self::of(node("media", "d", Role::Control), secret, node("media", "a", Role::Control), secret)
+        Self::of(&node("media", "d", Role::Control), secret, &node("media", "a", Role::Control), secret)
     }
 
     fn of(
-        dialler: LocalNode,
+        dialler: &LocalNode,
         dialler_has: impl Into<Credential>,
-        acceptor: LocalNode,
+        acceptor: &LocalNode,
         acceptor_has: impl Into<Credential>,
     ) -> Self {
         Self {
-            dialler: Handshake::new(End::Dialler, &dialler, dialler_has.into(), EXPORTER, [1; NONCE_BYTES]),
+            dialler: Handshake::new(End::Dialler, dialler, dialler_has.into(), EXPORTER, [1; NONCE_BYTES]),
             acceptor: Handshake::new(
                 End::Acceptor,
-                &acceptor,
+                acceptor,
                 acceptor_has.into(),
                 EXPORTER,
                 [2; NONCE_BYTES],
@@ -94,7 +94,7 @@ fn both_ends_are_proved() {
             Role::Control => Credential::from(&secret),
             Role::Worker => Credential::from(secret.worker_credential()),
         };
-        let ends = Ends::of(dialler.clone(), credential(d), acceptor.clone(), credential(a));
+        let ends = Ends::of(&dialler, credential(d), &acceptor, credential(a));
         let (at_dialler, at_acceptor) = ends.run(Ok(()));
         assert_eq!(at_dialler, [HandshakeEvent::Done(proven(&acceptor))]);
         let peer = proven(&dialler);
@@ -113,7 +113,7 @@ fn a_refusal_reaches_the_dialler_after_both_proofs() {
 #[test]
 fn another_secret_is_found_by_the_acceptor_which_signs_nothing() {
     let (dialler, acceptor) = (node("media", "d", Role::Control), node("media", "a", Role::Control));
-    let mut ends = Ends::of(dialler, secret(), acceptor, secret());
+    let mut ends = Ends::of(&dialler, secret(), &acceptor, secret());
     ends.acceptor.handle_message(&ends.dialler.poll_transmit().unwrap());
     ends.dialler.handle_message(&ends.acceptor.poll_transmit().unwrap());
     ends.acceptor.handle_message(&ends.dialler.poll_transmit().unwrap());
@@ -128,14 +128,14 @@ fn a_worker_that_claims_control_is_found() {
     let impostor = Credential::impostor(&secret.worker_credential());
     let honest = node("media", "a", Role::Control);
     let error = HandshakeError::RoleNotProven { claimed: Role::Control };
-    let (_, at_acceptor) = Ends::of(claims.clone(), impostor.clone(), honest.clone(), &secret).run(Ok(()));
+    let (_, at_acceptor) = Ends::of(&claims, impostor.clone(), &honest, &secret).run(Ok(()));
     assert_eq!(failed(&at_acceptor), &error);
     // A worker that dials such an impostor finds it too: it has the control nodes' public key.
     let worker = node("media", "w", Role::Worker);
-    let ends = Ends::of(worker, secret.worker_credential(), claims.clone(), impostor);
+    let ends = Ends::of(&worker, secret.worker_credential(), &claims, impostor);
     assert_eq!(failed(&ends.run(Ok(())).0), &error);
     // A node that knows that it has no right to the role does not even try to sign.
-    let ends = Ends::of(claims, secret.worker_credential(), honest, &secret);
+    let ends = Ends::of(&claims, secret.worker_credential(), &honest, &secret);
     assert_eq!(failed(&ends.run(Ok(())).0), &error);
 }
 
@@ -148,11 +148,11 @@ fn hellos_that_do_not_fit_end_it_before_any_proof() {
     for (dialler, error) in
         [(node("video", "d", Role::Control), wrong_cluster), (control("a"), HandshakeError::Myself)]
     {
-        let (at_dialler, at_acceptor) = Ends::of(dialler, &secret, control("a"), &secret).run(Ok(()));
+        let (at_dialler, at_acceptor) = Ends::of(&dialler, &secret, &control("a"), &secret).run(Ok(()));
         assert_eq!(failed(&at_acceptor), &error);
         assert_eq!(at_dialler, [], "no message came back");
     }
-    let (_, at_acceptor) = Ends::of(worker("d"), &secret, worker("a"), &secret).run(Ok(()));
+    let (_, at_acceptor) = Ends::of(&worker("d"), &secret, &worker("a"), &secret).run(Ok(()));
     assert_eq!(failed(&at_acceptor), &HandshakeError::TwoWorkers);
 }
 

@@ -12,8 +12,6 @@ use super::{DatagramError, StreamError};
 use crate::close::{CloseReason, LinkLost};
 use crate::quic::settings::DATAGRAM_BUFFER_BYTES;
 
-/// Streams that one end may have open at the other at a time, as over QUIC.
-const STREAMS_MAX: usize = 1024;
 /// What one stream may hold that is not read yet.
 const STREAM_BYTES_MAX: usize = 256 * 1024;
 /// The longest datagram, as over QUIC on a path whose packet size is not known yet: who relies on more in memory would
@@ -86,12 +84,12 @@ struct Datagrams {
 pub(super) type Halves = (MemorySend, MemoryRecv);
 
 impl End {
-    fn new() -> Self {
-        let (arrivals, arrived) = mpsc::channel(STREAMS_MAX);
+    fn new(streams_max: u16) -> Self {
+        let (arrivals, arrived) = mpsc::channel(streams_max.into());
         Self {
             arrivals,
             arrived: tokio::sync::Mutex::new(arrived),
-            credit: Arc::new(Semaphore::new(STREAMS_MAX)),
+            credit: Arc::new(Semaphore::new(streams_max.into())),
             datagrams: Mutex::default(),
             datagram_came: Notify::new(),
         }
@@ -143,8 +141,13 @@ impl Hold {
 }
 
 impl MemoryCarrier {
-    pub(super) fn pair() -> (Self, Self) {
-        let shared = Arc::new(Shared { closed: watch::Sender::new(None), a: End::new(), b: End::new() });
+    /// Two ends, each of which may have so many streams open at the other.
+    pub(super) fn pair(streams_max: u16) -> (Self, Self) {
+        let shared = Arc::new(Shared {
+            closed: watch::Sender::new(None),
+            a: End::new(streams_max),
+            b: End::new(streams_max),
+        });
         let end = |side| Self(Arc::new(Hold { shared: shared.clone(), side }));
         (end(Side::A), end(Side::B))
     }

@@ -87,28 +87,28 @@ impl SendHalf {
 pub struct FrameSender {
     half: SendHalf,
     scratch: BytesMut,
-    /// What a send that was cancelled left to be sent.
+    /// What a send that was cancelled left to be sent: at most what one call was given.
     unsent: VecDeque<Bytes>,
+    failed: Option<StreamError>,
 }
 
 impl FrameSender {
     pub(super) fn new(half: SendHalf) -> Self {
-        Self { half, scratch: BytesMut::new(), unsent: VecDeque::new() }
+        Self { half, scratch: BytesMut::new(), unsent: VecDeque::new(), failed: None }
     }
 
     /// Sends a frame; returns when the carrier has taken it, which says nothing about the peer. Waits while the peer
     /// does not read.
     ///
-    /// A call that was cancelled has sent the frame, or part of it; the rest goes before the next one. No frame is torn
-    /// or repeated.
+    /// Cancellation: a call that was dropped may have sent its frame, or not; no frame is torn or sent twice. What it
+    /// left half sent goes before the next frame.
     ///
     /// # Errors
     /// [`StreamError::Frame`] for a body above [`FRAME_BYTES_MAX`](crate::FRAME_BYTES_MAX), and nothing was sent; after
-    /// any other error the stream is over.
+    /// any other error the stream is over, and each further call says the same.
     pub async fn send(&mut self, kind: u8, body: impl Into<Bytes>) -> Result<(), StreamError> {
         let frame = Frame { kind, body: body.into() };
-        encode_frames(std::slice::from_ref(&frame), &mut self.scratch, &mut self.unsent)?;
-        self.flush().await
+        self.send_all(std::slice::from_ref(&frame)).await
     }
 
     /// Sends several frames with as few writes as possible; else as [`send`](Self::send).
@@ -116,6 +116,7 @@ impl FrameSender {
     /// # Errors
     /// As [`send`](Self::send): where one frame is too long, none is sent.
     pub async fn send_all(&mut self, frames: &[Frame]) -> Result<(), StreamError> {
+        self.flush().await?;
         encode_frames(frames, &mut self.scratch, &mut self.unsent)?;
         self.flush().await
     }
@@ -140,8 +141,15 @@ impl FrameSender {
     }
 
     async fn flush(&mut self) -> Result<(), StreamError> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
         while !self.unsent.is_empty() {
-            self.half.write(&mut self.unsent).await?;
+            if let Err(error) = self.half.write(&mut self.unsent).await {
+                self.unsent.clear();
+                self.failed = Some(error.clone());
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -18,8 +18,6 @@ use crate::handshake::End;
 
 /// Streams that a stranger may open to an acceptor: the one that carries the handshake.
 const STRANGER_STREAMS_MAX: u32 = 1;
-/// Streams that a proven peer may have open at a time: room for a thousand transfers.
-const PEER_STREAMS_MAX: u32 = 1024;
 /// What a stranger may make us buffer on streams. A thousand half-open handshakes then hold 16 MiB at most.
 const STRANGER_WINDOW_BYTES: u32 = 16 * 1024;
 /// What a proven peer may make us buffer on all its streams: 1 Gbit/s over 64 ms.
@@ -115,13 +113,13 @@ fn idle_timeout(wanted: Duration) -> IdleTimeout {
 
 /// Gives a proven peer its room. At the acceptor the handshake's own stream, which still ends, counts too; QUIC would
 /// announce its place only once an eighth of all places has become free.
-pub(crate) fn widen(connection: &quinn::Connection, end: End) {
+pub(crate) fn widen(connection: &quinn::Connection, end: End, streams_max: u16) {
     let handshake = match end {
         End::Dialler => 0,
         End::Acceptor => STRANGER_STREAMS_MAX,
     };
     connection.set_receive_window(PEER_WINDOW_BYTES.into());
-    connection.set_max_concurrent_bi_streams((PEER_STREAMS_MAX + handshake).into());
+    connection.set_max_concurrent_bi_streams((u32::from(streams_max) + handshake).into());
 }
 
 /// Random bytes.

@@ -50,7 +50,7 @@ impl AsyncUdpSocket for Adapter {
         let room = buffers.len().min(meta.len()).min(BATCH_SIZE);
         let count = match ready!(self.0.poll_recv(cx, &mut buffers[..room], &mut received[..room])) {
             Ok(count) => count.min(room),
-            Err(error) if tells_of_one_peer(error.kind()) => {
+            Err(error) if passes(error.kind()) => {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
             Err(error) => return Poll::Ready(Err(error)),
@@ -83,13 +83,16 @@ impl AsyncUdpSocket for Adapter {
     }
 }
 
-fn tells_of_one_peer(kind: io::ErrorKind) -> bool {
+/// Whether an error tells of one peer, or of this moment, and not of the socket.
+fn passes(kind: io::ErrorKind) -> bool {
     matches!(
         kind,
         io::ErrorKind::ConnectionRefused
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::Interrupted
     )
 }
 

@@ -121,3 +121,22 @@ impl ServerCertVerifier for AnyCertificate {
         vec![SignatureScheme::ED25519]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed(u8);
+    impl Entropy for Fixed {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(self.0);
+        }
+    }
+
+    #[test]
+    fn one_seed_makes_one_certificate() {
+        let make = |seed| certificate(&Fixed(seed)).unwrap().0;
+        assert_eq!(make(1), make(1));
+        assert_ne!(make(1), make(2));
+    }
+}

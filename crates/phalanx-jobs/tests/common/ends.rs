@@ -1,0 +1,147 @@
+//! The two ends and what lies between them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use phalanx_base::{Boot, Fence, Generation, Lane, NodeId, NodeStatus, Role, RosterVersion};
+use phalanx_jobs::wire::{CallId, Frame, Standby, TaskId};
+use phalanx_jobs::{Acting, Config, Handle, Outcome, Owners, ShardCore, WorkerCore, WorkerIdentity};
+
+use super::{class, node};
+
+/// Which end a frame is on its way to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum To {
+    Worker,
+    Control,
+}
+
+/// One link: ordered lanes each way. An end that has not noticed the loss goes on sending into the void.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) control: &'static str,
+    pub(crate) lanes: BTreeMap<(To, Lane), VecDeque<Frame>>,
+    pub(crate) worker_up: bool,
+    pub(crate) control_up: bool,
+    /// Nothing passes any more.
+    pub(crate) dead: bool,
+}
+
+impl Wire {
+    pub(crate) fn new(control: &'static str) -> Self {
+        Self { control, lanes: BTreeMap::new(), worker_up: true, control_up: true, dead: false }
+    }
+}
+
+/// What one control node believes of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) me: &'static str,
+    pub(crate) acting: Option<&'static str>,
+    pub(crate) down: BTreeSet<&'static str>,
+    pub(crate) all: Vec<&'static str>,
+    pub(crate) roster: u64,
+}
+
+impl Owners for View {
+    fn acting(&self, _: &NodeId) -> Option<Acting> {
+        let acting = self.acting?;
+        let others = self.all.iter().filter(|name| **name != acting);
+        let standbys =
+            others.map(|name| Standby { node: node(name), addresses: Default::default() }).collect();
+        Some(Acting { node: node(acting), addresses: Default::default(), standbys })
+    }
+
+    fn is_me(&self, control: &NodeId) -> bool {
+        control.as_str() == self.me
+    }
+
+    fn is_down(&self, control: &NodeId) -> bool {
+        self.down.contains(control.as_str())
+    }
+
+    fn controls(&self) -> Vec<NodeId> {
+        self.all.iter().filter(|name| !self.down.contains(*name)).map(|name| node(name)).collect()
+    }
+
+    fn roster(&self) -> RosterVersion {
+        RosterVersion(self.roster)
+    }
+}
+
+/// A control node: its core, its view, and what its driver would hold.
+pub(crate) struct ControlEnd {
+    pub(crate) boot: Boot,
+    pub(crate) core: ShardCore,
+    pub(crate) view: View,
+    /// What handlers have in hand.
+    pub(crate) hand: VecDeque<Handle>,
+    /// Calls that have entered and have no reply.
+    pub(crate) open: BTreeSet<CallId>,
+    pub(crate) replies: Vec<(CallId, Outcome)>,
+    pub(crate) statuses: Vec<(NodeStatus, Option<Fence>)>,
+    pub(crate) redelivered: u64,
+    pub(crate) forgotten: usize,
+    pub(crate) handed: Vec<Handle>,
+}
+
+impl ControlEnd {
+    pub(crate) fn new(name: &'static str, generation: u64, view: View, config: &Config) -> Self {
+        Self {
+            boot: Boot { node: node(name), generation: Generation::from_u64(generation) },
+            core: ShardCore::new(config.clone(), Arc::new(view.clone())),
+            view,
+            hand: VecDeque::new(),
+            open: BTreeSet::new(),
+            replies: Vec::new(),
+            statuses: Vec::new(),
+            redelivered: 0,
+            forgotten: 0,
+            handed: Vec::new(),
+        }
+    }
+
+    pub(crate) fn outcomes(&self, id: &CallId) -> Vec<&Outcome> {
+        self.replies.iter().filter(|(of, _)| of == id).map(|(_, outcome)| outcome).collect()
+    }
+
+    pub(crate) fn status(&self) -> Option<NodeStatus> {
+        self.statuses.last().map(|(status, _)| *status)
+    }
+}
+
+/// The worker: its core, and what its driver would hold.
+pub(crate) struct WorkerEnd {
+    pub(crate) boot: Boot,
+    pub(crate) core: WorkerCore,
+    pub(crate) requests: BTreeSet<CallId>,
+    pub(crate) tasks: BTreeSet<TaskId>,
+    pub(crate) commands: Vec<(TaskId, CallId, Bytes)>,
+    pub(crate) cancelled: Vec<CallId>,
+    pub(crate) stopping: Vec<(TaskId, Instant)>,
+    pub(crate) aborted: Vec<TaskId>,
+    pub(crate) redirected: Option<NodeId>,
+    pub(crate) known: Vec<Standby>,
+}
+
+impl WorkerEnd {
+    pub(crate) fn new(generation: u64, role: Role, config: &Config) -> Self {
+        let boot = Boot { node: node("w"), generation: Generation::from_u64(generation) };
+        let identity =
+            WorkerIdentity { boot: boot.clone(), role, labels: Default::default(), classes: vec![class()] };
+        Self {
+            boot,
+            core: WorkerCore::new(identity, config.clone()),
+            requests: BTreeSet::new(),
+            tasks: BTreeSet::new(),
+            commands: Vec::new(),
+            cancelled: Vec::new(),
+            stopping: Vec::new(),
+            aborted: Vec::new(),
+            redirected: None,
+            known: Vec::new(),
+        }
+    }
+}

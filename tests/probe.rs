@@ -1,0 +1,246 @@
+//! A job class that does as it is told: well, badly, slowly, or not at all.
+
+use std::future::pending;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use phalanx::{JobClass, JobHandler, NodeId, RequestContext, Signal, TaskContext, Transfer};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Ledger, Unfinished};
+
+/// The contract.
+#[derive(Debug)]
+pub struct Probe;
+
+/// What a worker can be asked. The numbers are the scenario's own names of its requests, for the [`Ledger`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// Say this back.
+    Echo(u64, String),
+    /// Fail with this text.
+    Fail(String),
+    /// Panic with this text.
+    Panic(String),
+    /// Never answer.
+    Hang(u64),
+    /// Block the thread for so many milliseconds, then answer.
+    Block(u64, u64),
+}
+
+/// A worker's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Who answers.
+    pub worker: NodeId,
+    /// What was asked to be said.
+    pub text: String,
+}
+
+/// What a task can be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Work {
+    /// Say the numbers from 1 to this one, then end.
+    Count(u64),
+    /// Say a number every so many milliseconds until told to finish.
+    Tick(u64),
+    /// Do what the commands say, and take transfers, until told to finish. What it is told to stop it takes as an order.
+    Listen,
+    /// Take neither commands nor the order to stop.
+    Deaf(u64),
+    /// Take the first transfer, and let go of it after its first chunk.
+    Reject,
+    /// Fail with this text.
+    Fail(String),
+    /// Panic with this text.
+    Panic(String),
+}
+
+/// What a running task can be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Knob {
+    /// Note this number. The answer is how many were noted.
+    Note(u64),
+    /// Say the numbers up to so many.
+    Say(u64),
+    /// Fail this command.
+    Refuse(String),
+    /// End well. The output is what was noted.
+    Finish,
+}
+
+/// What a task says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Said {
+    /// The next number, from 1.
+    Number(u64),
+    /// A transfer has come as a whole; this is the task's own count and hash of it.
+    Received {
+        /// How many bytes came.
+        bytes: u64,
+        /// The hash of the chunks, in their order.
+        blake3: [u8; 32],
+    },
+    /// A transfer was not whole, and why.
+    Broken(String),
+}
+
+/// What can go wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Oops(
+    /// In words.
+    pub String,
+);
+
+impl JobClass for Probe {
+    const NAME: &'static str = "probe";
+    const VERSION: u32 = 1;
+    type Request = Ask;
+    type Reply = Answer;
+    type Task = Work;
+    type Output = String;
+    type Command = Knob;
+    type CommandReply = u64;
+    type Event = Said;
+    type Error = Oops;
+}
+
+/// The worker's half.
+#[derive(Debug, Clone, Default)]
+pub struct Prober {
+    ledger: Ledger,
+}
+
+impl Prober {
+    /// Writes into this ledger.
+    #[must_use]
+    pub fn new(ledger: &Ledger) -> Self {
+        Self { ledger: ledger.clone() }
+    }
+}
+
+impl JobHandler<Probe> for Prober {
+    async fn request(&self, cx: RequestContext, ask: Ask) -> Result<Answer, Oops> {
+        let answer = |text: String| Ok(Answer { worker: cx.worker().clone(), text });
+        match ask {
+            Ask::Echo(number, text) => {
+                self.ledger.begin(number).finish();
+                answer(text)
+            }
+            Ask::Fail(text) => Err(Oops(text)),
+            Ask::Panic(text) => panic!("{text}"),
+            Ask::Hang(number) => {
+                let _unfinished = self.ledger.begin(number);
+                pending().await
+            }
+            Ask::Block(number, milliseconds) => {
+                let unfinished = self.ledger.begin(number);
+                std::thread::sleep(Duration::from_millis(milliseconds));
+                unfinished.finish();
+                answer(String::new())
+            }
+        }
+    }
+
+    async fn task(&self, cx: TaskContext<Probe>, work: Work) -> Result<String, Oops> {
+        let mut task = Running { cx: &cx, said: 0, noted: Vec::new() };
+        match work {
+            Work::Count(last) => {
+                task.say(last).await?;
+                Ok(format!("counted to {last}"))
+            }
+            Work::Tick(milliseconds) => task.run(Some(Duration::from_millis(milliseconds))).await,
+            Work::Listen => task.run(None).await,
+            Work::Deaf(number) => {
+                let _unfinished: Unfinished = self.ledger.begin(number);
+                pending().await
+            }
+            Work::Reject => {
+                let mut transfer = cx.transfer().await.ok_or_else(stops)?;
+                transfer.next().await;
+                drop(transfer);
+                task.run(None).await
+            }
+            Work::Fail(text) => Err(Oops(text)),
+            Work::Panic(text) => panic!("{text}"),
+        }
+    }
+}
+
+fn stops() -> Oops {
+    Oops("the worker stops".to_owned())
+}
+
+struct Running<'a> {
+    cx: &'a TaskContext<Probe>,
+    said: u64,
+    noted: Vec<u64>,
+}
+
+impl Running<'_> {
+    /// Says the next numbers, up to `last`.
+    async fn say(&mut self, last: u64) -> Result<(), Oops> {
+        while self.said < last {
+            self.said += 1;
+            self.emit(Said::Number(self.said)).await?;
+        }
+        Ok(())
+    }
+
+    async fn emit(&self, said: Said) -> Result<(), Oops> {
+        self.cx.emit(said).await.map_err(|error| Oops(error.to_string()))
+    }
+
+    async fn run(mut self, tick: Option<Duration>) -> Result<String, Oops> {
+        let mut transfers = FuturesUnordered::new();
+        loop {
+            let next_tick = async {
+                match tick {
+                    Some(tick) => tokio::time::sleep(tick).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                signal = self.cx.recv() => match signal.ok_or_else(stops)? {
+                    Signal::Command(Knob::Note(number), reply) => {
+                        self.noted.push(number);
+                        reply.send(Ok(self.noted.len() as u64)).await;
+                    }
+                    Signal::Command(Knob::Say(last), reply) => {
+                        self.say(last).await?;
+                        reply.send(Ok(last)).await;
+                    }
+                    Signal::Command(Knob::Refuse(text), reply) => reply.send(Err(Oops(text))).await,
+                    Signal::Command(Knob::Finish, reply) => {
+                        reply.send(Ok(self.said)).await;
+                        return Ok(self.output());
+                    }
+                    Signal::Stop { .. } => return Err(Oops(format!("stopped after {}", self.output()))),
+                    Signal::Status(_) => {}
+                },
+                Some(said) = transfers.next() => self.emit(said).await?,
+                transfer = self.cx.transfer() => transfers.push(take(transfer.ok_or_else(stops)?)),
+                () = next_tick => self.say(self.said + 1).await?,
+            }
+        }
+    }
+
+    fn output(&self) -> String {
+        let noted: Vec<String> = self.noted.iter().map(u64::to_string).collect();
+        noted.join(" ")
+    }
+}
+
+/// Takes a transfer to its end.
+async fn take(mut transfer: Transfer) -> Said {
+    let mut hasher = blake3::Hasher::new();
+    while let Some(chunk) = transfer.next().await {
+        match chunk {
+            Ok(bytes) => hasher.update(&bytes),
+            Err(error) => return Said::Broken(error.to_string()),
+        };
+    }
+    Said::Received { bytes: hasher.count(), blake3: *hasher.finalize().as_bytes() }
+}

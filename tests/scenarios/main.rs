@@ -1,0 +1,12 @@
+//! What a cluster promises, on real sockets: each file is one promise from several sides.
+
+mod calls;
+mod failures;
+mod forwarding;
+mod joins;
+mod owner_crash;
+mod refusals;
+mod restarts;
+mod stored;
+mod tasks;
+mod transfers;

@@ -1,0 +1,45 @@
+//! Waiting: for a condition, with a deadline, and with words for the case that it does not come.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::logs::Logs;
+
+/// How long a scenario waits for anything: far longer than a loaded machine needs, so that it ends only what hangs.
+pub const DEADLINE: Duration = Duration::from_secs(40);
+
+/// How often a condition is looked at that gives no notice of its changes.
+const LOOK_INTERVAL: Duration = Duration::from_millis(15);
+
+/// How many of the last log lines a failure shows.
+const LINES_SHOWN: usize = 30;
+
+/// Waits for some work to end.
+///
+/// # Panics
+/// When it has not after [`DEADLINE`], with the last lines of the log.
+pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
+    match timeout(DEADLINE, work).await {
+        Ok(done) => done,
+        Err(_) => {
+            let lines = Logs::get().lines();
+            let from = lines.len().saturating_sub(LINES_SHOWN);
+            panic!("waited {DEADLINE:?} for this: {what}; the last warnings:\n{}", lines[from..].join("\n"));
+        }
+    }
+}
+
+/// Waits until a condition holds.
+///
+/// # Panics
+/// As [`soon`].
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !holds().await {
+            sleep(LOOK_INTERVAL).await;
+        }
+    };
+    soon(what, looking).await;
+}

@@ -1,0 +1,211 @@
+//! One node of the demo: a control node that takes orders, or a worker that takes none.
+
+use std::error::Error;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::stream;
+use phalanx::{
+    CallOptions, ClusterEvent, Control, Environment, FileStore, MemberEvent, NodeId, Secret, StaticPeers,
+    Worker,
+};
+use tokio::fs;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, stdin};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::digest::{Digest, Digester, File, Summary, Teller, is_up, tell};
+use crate::options::NodeOptions;
+use crate::process::SECRET_VARIABLE;
+use crate::protocol::{Notice, Order};
+
+type AnyError = Box<dyn Error + Send + Sync>;
+
+const CLUSTER: &str = "demo";
+/// How often each control node asks some worker something small.
+const ASK_INTERVAL: Duration = Duration::from_millis(20);
+/// How many answers are told at one time.
+const ASKED_BATCH: usize = 25;
+/// The pieces in which a file is read.
+const READ_BYTES: usize = 128 << 10;
+
+pub(crate) async fn run(options: NodeOptions) -> Result<(), AnyError> {
+    let secret: Secret = std::env::var(SECRET_VARIABLE)?.parse()?;
+    let environment = Environment::real()?.with_store(FileStore::open(&options.store)?);
+    if options.is_control {
+        run_control(options, &secret, environment).await
+    } else {
+        run_worker(options, &secret, environment).await
+    }
+}
+
+async fn run_worker(options: NodeOptions, secret: &Secret, environment: Environment) -> Result<(), AnyError> {
+    let worker = Worker::builder(CLUSTER, secret.worker_credential())
+        .id(&options.name)
+        .listen(&options.listen)
+        .discover(StaticPeers::parse(&options.peers)?)
+        .job::<Digest>(Digester)
+        .environment(environment)
+        .start()
+        .await?;
+    tell(&Notice::Ready);
+    // Nobody orders a worker about; the end of its input is the end of its parent.
+    let mut lines = BufReader::new(stdin()).lines();
+    while let Ok(Some(_)) = lines.next_line().await {}
+    worker.shutdown().await;
+    Ok(())
+}
+
+async fn run_control(
+    options: NodeOptions,
+    secret: &Secret,
+    environment: Environment,
+) -> Result<(), AnyError> {
+    let control = Control::builder(CLUSTER, secret)
+        .id(&options.name)
+        .listen(&options.listen)
+        .discover(StaticPeers::parse(&options.peers)?)
+        .expected_controls(options.expected)
+        .job::<Digest>(Digester)
+        .events::<Digest>(Teller)
+        .environment(environment)
+        .start()
+        .await?;
+    tell(&Notice::Ready);
+    let (workers, watched) = watch::channel(Vec::new());
+    tokio::spawn(tell_events(control.clone()));
+    tokio::spawn(tell_cluster(control.clone()));
+    tokio::spawn(tell_owners(control.clone(), watched.clone()));
+    tokio::spawn(ask(control.clone(), watched));
+    let mut lines = BufReader::new(stdin()).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match serde_json::from_str(&line)? {
+            Order::Workers(names) => {
+                let ids: Result<Vec<NodeId>, _> = names.iter().map(|name| name.parse()).collect();
+                workers.send_replace(ids?);
+            }
+            Order::Ship { number, worker, path } => {
+                let control = control.clone();
+                tokio::spawn(async move {
+                    let result = ship(&control, &worker, &path).await.map_err(|error| error.to_string());
+                    tell(&Notice::Shipped { number, result });
+                });
+            }
+            Order::Stop => break,
+        }
+    }
+    control.shutdown().await;
+    Ok(())
+}
+
+/// Starts a task for a file, streams the file into it, and waits for what the task says.
+async fn ship(control: &Control, worker: &str, path: &Path) -> Result<Summary, AnyError> {
+    let worker: NodeId = worker.parse()?;
+    let bytes = fs::metadata(path).await?.len();
+    let file = File { name: path.display().to_string(), bytes };
+    let task = control.worker(&worker).start::<Digest>(file).await?;
+    let opened = fs::File::open(path).await?;
+    let chunks = stream::try_unfold(opened, |mut file| async move {
+        let mut chunk = Vec::with_capacity(READ_BYTES);
+        let read = (&mut file).take(READ_BYTES as u64).read_to_end(&mut chunk).await?;
+        Ok::<_, std::io::Error>((read > 0).then_some((Bytes::from(chunk), file)))
+    });
+    let receipt = task.send(chunks).await?;
+    let summary = task.output().await?;
+    if receipt.bytes != summary.bytes {
+        return Err(format!("the receipt says {} bytes, the task {}", receipt.bytes, summary.bytes).into());
+    }
+    Ok(summary)
+}
+
+async fn tell_events(control: Control) {
+    let mut events = control.subscribe();
+    while let Some(event) = events.next().await {
+        match event {
+            ClusterEvent::Member(MemberEvent::Down(boot)) => {
+                tell(&Notice::Down { node: boot.node.to_string() })
+            }
+            ClusterEvent::Worker { worker, status, hosted } => {
+                let (up, hosted) = (is_up(status), hosted.is_some());
+                tell(&Notice::Worker { worker: worker.to_string(), up, hosted });
+            }
+            ClusterEvent::Redelivered { count } => tell(&Notice::Redelivered { count }),
+            ClusterEvent::Member(_) | ClusterEvent::Missed { .. } => {}
+        }
+    }
+}
+
+async fn tell_cluster(control: Control) {
+    let mut cluster = control.cluster();
+    loop {
+        let view = cluster.borrow_and_update().clone();
+        let active: Vec<&NodeId> = view.roster.active().map(|entry| &entry.node).collect();
+        let alive = view.members.iter().map(|member| &member.boot.node).filter(|node| view.is_alive(node));
+        tell(&Notice::Cluster {
+            alive: alive.map(ToString::to_string).collect(),
+            active: active.iter().map(ToString::to_string).collect(),
+        });
+        if cluster.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn tell_owners(control: Control, mut workers: watch::Receiver<Vec<NodeId>>) {
+    let mut ownership = control.ownership();
+    loop {
+        let owners = ownership.borrow_and_update().clone();
+        let names = workers.borrow_and_update().clone();
+        let acting = names
+            .iter()
+            .filter_map(|worker| Some((worker.to_string(), owners.acting_owner(worker)?.to_string())))
+            .collect();
+        let placement = owners.placement();
+        let shares =
+            placement.owner_nodes().iter().map(|node| (node.to_string(), placement.share(node))).collect();
+        tell(&Notice::Owners { acting, shares });
+        tokio::select! {
+            biased;
+            changed = ownership.changed() => if changed.is_err() { return },
+            changed = workers.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Asks one worker after the other something small, and tells how long the answers took.
+async fn ask(control: Control, workers: watch::Receiver<Vec<NodeId>>) {
+    let mut ticks = interval(ASK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let options = CallOptions { deadline: Duration::from_secs(5), ..CallOptions::default() };
+    let (mut latencies_us, mut failed, mut turn) = (Vec::new(), 0, 0usize);
+    loop {
+        ticks.tick().await;
+        let worker = {
+            let workers = workers.borrow();
+            if workers.is_empty() { None } else { Some(workers[turn % workers.len()].clone()) }
+        };
+        turn += 1;
+        let Some(worker) = worker else {
+            sleep(ASK_INTERVAL).await;
+            continue;
+        };
+        let begun = tokio::time::Instant::now();
+        let answer = control.worker(&worker).with(options.clone()).request::<Digest>(turn as u64).await;
+        match answer {
+            Ok(number) if number == turn as u64 => latencies_us.push(micros(begun.into_std())),
+            _ => failed += 1,
+        }
+        if latencies_us.len() >= ASKED_BATCH {
+            tell(&Notice::Asked {
+                latencies_us: std::mem::take(&mut latencies_us),
+                failed: std::mem::take(&mut failed),
+            });
+        }
+    }
+}
+
+fn micros(since: Instant) -> u64 {
+    let elapsed = tokio::time::Instant::now().into_std() - since;
+    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+}

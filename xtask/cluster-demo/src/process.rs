@@ -1,0 +1,126 @@
+//! The processes of the demo: started, fed, killed, counted.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use phalanx::Secret;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::protocol::{Notice, Order};
+
+/// Where a node finds the cluster's secret: not in its arguments, which everybody can read.
+pub(crate) const SECRET_VARIABLE: &str = "PHALANX_DEMO_SECRET";
+
+/// How long a node may take to end in order.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Something a node has said, or that its output has ended.
+pub(crate) struct Said {
+    pub(crate) node: String,
+    pub(crate) notice: Option<Notice>,
+}
+
+struct Process {
+    child: Child,
+    input: ChildStdin,
+}
+
+/// All processes that were started and not yet seen to end.
+pub(crate) struct Processes {
+    running: BTreeMap<String, Process>,
+    said: mpsc::Sender<Said>,
+}
+
+/// What a node is started with.
+pub(crate) struct Start<'a> {
+    pub(crate) role: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) listen: &'a str,
+    pub(crate) peers: &'a str,
+    pub(crate) expected: usize,
+    pub(crate) folder: &'a Path,
+    pub(crate) secret: &'a Secret,
+}
+
+impl Processes {
+    pub(crate) fn new(said: mpsc::Sender<Said>) -> Self {
+        Self { running: BTreeMap::new(), said }
+    }
+
+    /// Starts this program again, as a node.
+    pub(crate) fn start(&mut self, start: &Start<'_>) -> std::io::Result<()> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["node", start.role, start.name, start.listen, start.peers])
+            .arg(start.expected.to_string())
+            .arg(start.folder.join(format!("{}.redb", start.name)))
+            .env(SECRET_VARIABLE, start.secret.expose())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(std::io::Error::other("a child was started without its pipes"));
+        };
+        let (said, node) = (self.said.clone(), start.name.to_owned());
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(output).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Ok(notice) = serde_json::from_str(&line) {
+                    let _ = said.send(Said { node: node.clone(), notice: Some(notice) }).await;
+                }
+            }
+            let _ = said.send(Said { node, notice: None }).await;
+        });
+        self.running.insert(start.name.to_owned(), Process { child, input });
+        Ok(())
+    }
+
+    pub(crate) async fn order(&mut self, node: &str, order: &Order) -> std::io::Result<()> {
+        let Some(process) = self.running.get_mut(node) else { return Ok(()) };
+        let mut line = serde_json::to_string(order)?;
+        line.push('\n');
+        process.input.write_all(line.as_bytes()).await
+    }
+
+    /// `kill -9`: the process gets no chance to say good-bye.
+    pub(crate) async fn kill(&mut self, node: &str) -> std::io::Result<()> {
+        match self.running.remove(node) {
+            Some(mut process) => process.child.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The sum of the resident memory of all nodes and of this process, in bytes; 0 where the system does not tell.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let ids = self.running.values().filter_map(|process| process.child.id());
+        ids.chain([std::process::id()]).map(resident_bytes_of).sum()
+    }
+
+    /// Ends every process in order, and kills those that do not end. Returns how many are left all the same.
+    pub(crate) async fn stop(mut self) -> usize {
+        let names: Vec<String> = self.running.keys().cloned().collect();
+        for name in &names {
+            let _ = self.order(name, &Order::Stop).await;
+        }
+        let mut left = 0;
+        for (_, Process { mut child, input }) in std::mem::take(&mut self.running) {
+            drop(input);
+            if timeout(STOP_TIMEOUT, child.wait()).await.is_err() && child.kill().await.is_err() {
+                left += 1;
+            }
+        }
+        left
+    }
+}
+
+fn resident_bytes_of(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1_024
+}
