@@ -18,4 +18,4 @@ pub use logs::Logs;
 pub use probe::{Answer, Ask, Knob, Oops, Probe, Prober, Said, Work};
 pub use record::{Record, Recorder, Seen, What};
 pub use shared::shared;
-pub use wait::{DEADLINE, soon, until};
+pub use wait::{DEADLINE, first, soon, until};

@@ -43,3 +43,17 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     };
     soon(what, looking).await;
 }
+
+/// Tries something until it gives a value.
+///
+/// # Panics
+/// As [`soon`].
+pub async fn first<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    let mut value = None;
+    until(what, async || {
+        value = attempt().await;
+        value.is_some()
+    })
+    .await;
+    value.expect("the wait ends with a value")
+}

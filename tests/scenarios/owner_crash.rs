@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use phalanx::{CallOptions, NodeStatus};
-use tests::{Ask, Cluster, Knob, Probe, Said, Seen, What, Work, soon};
+use phalanx::{CallOptions, NodeStatus, StartError};
+use tests::{Ask, Cluster, Knob, Probe, Said, Seen, What, Work, first, soon};
 use tokio::time::Instant;
 
 /// Checks that each number was handled, in order, and that only repeats came between: after a crash an event may come
@@ -83,14 +83,11 @@ async fn a_task_outlives_every_control_node() {
     old.shutdown().await;
     drop(old);
     // The same name and port, and nothing remembered: the worker's checkpoint is all there is of the handler's state.
-    let builder = || cluster.control_builder("alone-c1").listen(&port.to_string());
-    let control = soon("the port is free again", async {
-        loop {
-            match builder().start().await {
-                Ok(control) => return control,
-                Err(phalanx::StartError::Bind(_)) => tokio::task::yield_now().await,
-                Err(error) => panic!("{error}"),
-            }
+    let control = first("the port is free again", async || {
+        match cluster.control_builder("alone-c1").listen(&port.to_string()).start().await {
+            Ok(control) => Some(control),
+            Err(StartError::Bind(_)) => None,
+            Err(error) => panic!("{error}"),
         }
     })
     .await;

@@ -8,7 +8,7 @@ use phalanx::{
     Control, Environment, FileStore, NodeId, NodeStatus, Secret, StartError, StaticPeers, Store,
     SystemEntropy, Worker,
 };
-use tests::{CLUSTER_NAME, soon, until};
+use tests::{CLUSTER_NAME, first, soon, until};
 
 struct Stored {
     control: Control,
@@ -17,20 +17,15 @@ struct Stored {
 
 /// Starts a control node whose store is in a file. Right after its last run the port may not be free yet.
 async fn start(secret: &Secret, file: &Path, listen: SocketAddr, peers: Vec<SocketAddr>) -> Stored {
-    soon("file and port are free", async {
-        loop {
-            let Ok(store) = FileStore::open(file).map(Arc::new) else {
-                tokio::task::yield_now().await;
-                continue;
-            };
-            let environment = Environment { store: store.clone(), ..Environment::real().unwrap() };
-            let builder = Control::builder(CLUSTER_NAME, secret).listen(&listen.to_string());
-            let builder = builder.discover(StaticPeers::new(peers.clone())).environment(environment);
-            match builder.start().await {
-                Ok(control) => return Stored { control, store },
-                Err(StartError::Bind(_)) => tokio::task::yield_now().await,
-                Err(error) => panic!("{error}"),
-            }
+    first("file and port are free", async || {
+        let store = Arc::new(FileStore::open(file).ok()?);
+        let environment = Environment { store: store.clone(), ..Environment::real().unwrap() };
+        let builder = Control::builder(CLUSTER_NAME, secret).listen(&listen.to_string());
+        let builder = builder.discover(StaticPeers::new(peers.clone())).environment(environment);
+        match builder.start().await {
+            Ok(control) => Some(Stored { control, store }),
+            Err(StartError::Bind(_)) => None,
+            Err(error) => panic!("{error}"),
         }
     })
     .await
@@ -109,15 +104,7 @@ async fn a_worker_keeps_its_generated_name() {
     let control = Control::builder(CLUSTER_NAME, &secret).listen("127.0.0.1:0").start().await.unwrap();
     let mut names = Vec::new();
     for _ in 0..2 {
-        let store = soon("the file is free", async {
-            loop {
-                match FileStore::open(&file) {
-                    Ok(store) => return store,
-                    Err(_) => tokio::task::yield_now().await,
-                }
-            }
-        })
-        .await;
+        let store = first("the file is free", async || FileStore::open(&file).ok()).await;
         let environment = Environment::real().unwrap().with_store(store);
         let worker = Worker::builder(CLUSTER_NAME, secret.worker_credential()).environment(environment);
         let worker = worker.listen("127.0.0.1:0").discover(StaticPeers::new([control.local_addr()]));

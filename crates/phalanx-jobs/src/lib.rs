@@ -1,4 +1,7 @@
-//! Jobs.
+#![doc = include_str!("../README.md")]
+// Without the drivers nothing here hands work to handlers; the cores, and what users implement, stand alone.
+#![cfg_attr(not(feature = "tokio"), allow(dead_code))]
+
 mod attempts;
 mod begun;
 mod carrier;
@@ -21,23 +24,29 @@ mod transfer;
 mod transmit;
 pub mod wire;
 mod worker;
+
 pub use attempts::CallOptions;
-pub use begun::*;
+pub use begun::{Begun, BegunTable, CALLERS_MAX, ENDED_BYTES_MAX, ENDED_CALLS_MAX};
 pub use carrier::{Carrier, CarrierLost, FrameSink, FrameSource, Stream};
-pub use class::*;
-pub use config::*;
+pub use class::{CLASS_NAME_BYTES_MAX, JOB_CLASSES_MAX, JobClass, Nothing, Payload};
+pub use config::{CLAIM_RETRY, Config, DISCONNECT_GRACE, LINGER, LOST_PROXY_KEPT, OWNER_HELD_MIN};
 pub use context::{BlockingPanicked, CommandReply, EmitError, RequestContext, Signal, TaskContext};
-pub use control::*;
+pub use control::{ControlEvent, Handle, Proxy, ProxyCall, ShardCore, WorkerLink};
 #[cfg(feature = "tokio")]
-pub use driver::*;
-pub use events::*;
+pub use driver::{
+    Accepted, ControlConfig, ControlService, Dial, GossipStream, TaskHandle, WorkerChange, WorkerHandle,
+    WorkerInfo, WorkerService, WorkerSettings, WorkerView, accept,
+};
+pub use events::{Cursor, EVENTS_IN_FLIGHT_MAX, Entry, LOGS_MAX, Log, Outbox, Received};
 pub use handler::{EventContext, EventHandler, JobHandler};
-pub use outcome::*;
-pub use ownership::*;
+pub use outcome::{CallError, Cap, Outcome, REASON_TEXT_BYTES_MAX, Reason, TaskEnd, TaskError};
+pub use ownership::{
+    Acting, Arbiter, Finder, FinderConfig, Holding, Owners, Present, Step, Steward, Target, Verdict,
+};
 pub use registry::{EventHandlers, Jobs, RegisterError};
-pub use session::*;
+pub use session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};
 pub use spawn::Spawn;
-pub use tasks::*;
+pub use tasks::{COMMANDS_MAX, ENDED_OUTPUT_BYTES_MAX, ENDED_TASKS_MAX, TaskTable, Waiting, Watch};
 pub use transfer::{Transfer, TransferError};
-pub use transmit::*;
-pub use worker::*;
+pub use transmit::Transmit;
+pub use worker::{WorkerCore, WorkerEvent, WorkerIdentity};

@@ -12,7 +12,7 @@ use crate::admit::Admit;
 use crate::close::CloseReason;
 use crate::handshake::{
     EXPORTER_BYTES, EXPORTER_LABEL, End, Handshake, HandshakeError, HandshakeEvent, MESSAGE_BYTES_MAX,
-    Proven, Step,
+    Proven, Refusal, Step,
 };
 use crate::link::{Link, Peer, canonical, streams_max};
 use crate::quic::carrier::QuicCarrier;
@@ -108,6 +108,11 @@ impl Prover {
     fn refused(&self, remote: SocketAddr, claimed: Option<&Boot>, error: &ProofError) {
         let claimed = claimed.map_or_else(|| "unknown".to_owned(), ToString::to_string);
         match error {
+            // A list of all nodes names this one too: a node that finds itself in it is no event.
+            ProofError::Here(error @ HandshakeError::Refused(Refusal::Myself)) => {
+                tracing::info!(%remote, "this node has dialled itself");
+                self.admit.refused(remote, error);
+            }
             ProofError::Here(error) => {
                 tracing::warn!(%remote, %claimed, %error, "a peer was refused");
                 self.admit.refused(remote, error);

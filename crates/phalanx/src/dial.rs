@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use phalanx_base::{Address, Host};
 use phalanx_discovery::{Discover, DynDiscover, Resolver};
 use phalanx_jobs::{Dial, Target, WorkerService};
-use phalanx_transport::DialError;
+use phalanx_transport::{CloseReason, DialError};
 
 use crate::node::Node;
 
@@ -38,7 +38,13 @@ pub(crate) async fn sockets(address: &Address, resolver: &dyn Resolver) -> Vec<S
 /// Says in the log why a dial has failed, as loudly as it deserves.
 pub(crate) fn log_failure(socket: SocketAddr, error: &DialError) {
     match error {
-        DialError::Unreachable { .. } | DialError::TimedOut | DialError::Closed | DialError::Myself => {
+        DialError::Unreachable { .. }
+        | DialError::TimedOut
+        | DialError::Closed
+        | DialError::Myself
+        | DialError::Busy
+        | DialError::Lost(_)
+        | DialError::Refused(CloseReason::Duplicate | CloseReason::Shutdown) => {
             tracing::debug!(%socket, %error, "a dial failed");
         }
         _ => tracing::warn!(%socket, %error, "a dial was refused"),

@@ -22,7 +22,8 @@ pub(crate) fn load(folder: &Path) -> std::io::Result<Vec<Expected>> {
     Ok(expected)
 }
 
-fn summary(path: &Path) -> std::io::Result<Summary> {
+/// Reads a file, and says what is in it.
+pub(crate) fn summary(path: &Path) -> std::io::Result<Summary> {
     let mut file = std::fs::File::open(path)?;
     let mut counter = Counter::default();
     let mut buffer = vec![0; 1 << 16];

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::board::Board;
 use crate::digest::Summary;
-use crate::input::Expected;
+use crate::input::{self, Expected};
 
 /// How many files are under way for each living control node.
 const FLIGHTS_PER_CONTROL: usize = 2;
@@ -122,7 +122,14 @@ impl Work {
                 self.bytes += summary.bytes;
                 *self.done_on.entry(flight.worker).or_default() += 1;
             }
-            Ok(_) => self.mismatches += 1,
+            // A file that was edited meanwhile is not the file that was read; it goes again, as it is now.
+            Ok(_) => match input::summary(&self.files[flight.file].path) {
+                Ok(now) if now != self.files[flight.file].summary => {
+                    self.files[flight.file].summary = now;
+                    self.queue.push_back(flight.file);
+                }
+                _ => self.mismatches += 1,
+            },
             Err(_) => self.again(flight.file),
         }
     }

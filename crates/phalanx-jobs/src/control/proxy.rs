@@ -86,7 +86,8 @@ impl Proxy {
     pub fn hosting(&self) -> Hosting {
         match (&self.link, self.claim) {
             (Some(link), Claim::Active(fence)) => Hosting::Hosted { fence, generation: link.boot.generation },
-            (None, Claim::SentOn) | (Some(_), _) => Hosting::Between,
+            (Some(_), _) => Hosting::Between,
+            // Also one that was sent on: it keeps this link until it is attached elsewhere, or gone.
             (None, _) => Hosting::NotConnected,
         }
     }
@@ -274,7 +275,9 @@ impl Proxy {
             Admitted::Stale(_) => return Ok(()),
         };
         match message {
-            Message::Attached(attached) if matches!(self.claim, Claim::Attaching { .. }) => {
+            // Also after the claim was given up: the worker grants a refused one when its owner goes. The plan says what
+            // becomes of it.
+            Message::Attached(attached) if !matches!(self.claim, Claim::Active(_) | Claim::Releasing(_)) => {
                 return self.handle_attached(now, &attached, owners, fx);
             }
             Message::Nack(nack) => self.handle_nack(now, nack.present, nack.fence),

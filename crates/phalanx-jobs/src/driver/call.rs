@@ -159,6 +159,9 @@ impl ControlService {
     /// Who hosts the proxy of a worker, and the worker's boot. Placement is asked first, then everybody: a proxy may be
     /// on its way, or where a standby took it.
     pub(super) async fn locate(&self, worker: &NodeId) -> Result<(NodeId, Generation), Reason> {
+        if self.0.peers.is_closed() {
+            return Err(Reason::ShuttingDown);
+        }
         if let Some(location) = self.cached_location(worker) {
             return Ok(location);
         }

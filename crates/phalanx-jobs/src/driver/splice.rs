@@ -100,16 +100,23 @@ impl ControlService {
     }
 }
 
+/// Which end of a transfer on its way is gone.
+enum Gone {
+    Sender,
+    Receiver,
+}
+
 /// Carries frames one way and the reply the other, until either end is done. What is dropped here is closed for both.
 async fn splice(mut from: Stream, mut to: Stream, opening: Opening) {
     let Stream { sink: to_sink, source: to_source } = &mut to;
     let onward = async {
-        to_sink.send(&[opening.to_frame()]).await?;
-        while let Some(frame) = from.source.next().await? {
-            to_sink.send(&[frame]).await?;
+        let receiver_gone = |_: CarrierLost| Gone::Receiver;
+        to_sink.send(&[opening.to_frame()]).await.map_err(receiver_gone)?;
+        while let Some(frame) = from.source.next().await.map_err(|_| Gone::Sender)? {
+            to_sink.send(&[frame]).await.map_err(receiver_gone)?;
         }
         to_sink.finish();
-        Ok::<(), CarrierLost>(())
+        Ok(())
     };
     tokio::pin!(onward);
     let reply = to_source.next();
@@ -118,7 +125,10 @@ async fn splice(mut from: Stream, mut to: Stream, opening: Opening) {
         biased;
         early = &mut reply => early,
         sent = &mut onward => match sent {
-            Ok(()) | Err(CarrierLost) => reply.await,
+            // A receiver that stops reading has said why; that word may still be on its way.
+            Ok(()) | Err(Gone::Receiver) => reply.await,
+            // Nobody waits for a reply any more, and the receiver must not wait for the rest.
+            Err(Gone::Sender) => return,
         },
     };
     if let Ok(Some(frame)) = reply {

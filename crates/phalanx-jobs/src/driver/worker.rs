@@ -295,7 +295,7 @@ impl Driver {
             Input::Transfer(incoming) => self.handle_transfer(incoming),
             Input::Discovered(addresses) => {
                 if let Some((finder, _)) = &mut self.finder {
-                    finder.handle_discovered(addresses);
+                    finder.handle_discovered(now(), addresses);
                 }
             }
         }

@@ -123,12 +123,18 @@ impl Finder {
         self.next_round_at = Some(now + self.config.attach_timeout);
     }
 
-    /// Discovery has found these addresses. They are only ever added.
-    pub fn handle_discovered(&mut self, addresses: impl IntoIterator<Item = Address>) {
+    /// Discovery has found these addresses. They are only ever added. A search that had nobody to ask starts its next
+    /// round at once.
+    pub fn handle_discovered(&mut self, now: Instant, addresses: impl IntoIterator<Item = Address>) {
+        let known = self.discovered.len();
         for address in addresses {
             if self.discovered.len() < DISCOVERED_MAX && !self.discovered.contains(&address) {
                 self.discovered.push(address);
             }
+        }
+        let idle = self.queue.is_empty() && self.dials == 0 && self.linked.is_empty();
+        if self.orphan_since.is_some() && idle && self.discovered.len() > known {
+            self.next_round_at = Some(now);
         }
     }
 
@@ -239,7 +245,7 @@ mod tests {
     fn an_orphan_dials_its_last_owner_and_the_standbys_first() {
         let now = Instant::now();
         let mut finder = Finder::new(FinderConfig::default(), 1, now);
-        finder.handle_discovered(["127.0.0.1:9".parse().unwrap()]);
+        finder.handle_discovered(now, ["127.0.0.1:9".parse().unwrap()]);
         finder.handle_owned(vec![standby("a", 1), standby("b", 2)]);
         assert_eq!(finder.poll_timeout(), None);
         finder.handle_orphaned(now);
@@ -261,12 +267,23 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_found_late_is_dialled_at_once() {
+        let now = Instant::now();
+        let mut finder = Finder::new(FinderConfig::default(), 1, now);
+        finder.handle_timeout(now);
+        assert_eq!(finder.poll_dial(), None);
+        finder.handle_discovered(now, ["127.0.0.1:9".parse().unwrap()]);
+        finder.handle_timeout(now);
+        assert_eq!(dialled(&mut finder), [None]);
+    }
+
+    #[test]
     fn rounds_wait_no_longer_than_their_window() {
         let mut now = Instant::now();
         let start = now;
         let config = FinderConfig::default();
         let mut finder = Finder::new(config.clone(), 7, now);
-        finder.handle_discovered(["127.0.0.1:9".parse().unwrap()]);
+        finder.handle_discovered(now, ["127.0.0.1:9".parse().unwrap()]);
         for _ in 0..40 {
             finder.handle_timeout(now);
             assert_eq!(finder.poll_dial().map(|target| target.addresses.len()), Some(1));

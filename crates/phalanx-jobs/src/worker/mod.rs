@@ -24,7 +24,7 @@ use crate::ownership::Arbiter;
 use crate::session::{LinkId, Session};
 use crate::tasks::TaskTable;
 use crate::transmit::Transmit;
-use crate::wire::{CallId, ClassName, EventBody, Message, Standby, TaskId, rule};
+use crate::wire::{Attach, CallId, ClassName, EventBody, Message, Standby, TaskId, rule};
 
 /// What a worker is, from its start on.
 #[derive(Debug, Clone)]
@@ -104,6 +104,8 @@ pub struct WorkerCore {
     status: NodeStatus,
     arbiter: Arbiter,
     sessions: BTreeMap<LinkId, Session>,
+    /// The last claim that was refused: it wins at once when the present owner goes.
+    refused_claim: Option<(LinkId, Attach)>,
     begun: BegunTable,
     running: BTreeMap<CallId, Running>,
     deadlines: BTreeSet<(Instant, CallId)>,
@@ -142,6 +144,7 @@ impl WorkerCore {
             status: NodeStatus::Ready,
             arbiter: Arbiter::default(),
             sessions: BTreeMap::new(),
+            refused_claim: None,
             begun: BegunTable::default(),
             running: BTreeMap::new(),
             deadlines: BTreeSet::new(),

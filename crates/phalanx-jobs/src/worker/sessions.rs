@@ -66,7 +66,10 @@ impl WorkerCore {
         let Some(session) = self.sessions.get(&link) else { return };
         let control = session.peer().clone();
         match self.arbiter.handle_attach(now, link, &control, &attach) {
-            Verdict::Refused { present, fence } => self.send(link, Nack { present, fence }),
+            Verdict::Refused { present, fence } => {
+                self.refused_claim = Some((link, attach));
+                self.send(link, Nack { present, fence });
+            }
             Verdict::Granted { fence, former } => {
                 if let Some(former) = former.filter(|former| former.link != link) {
                     self.send(former.link, StandDown { fence: former.fence });
@@ -78,6 +81,7 @@ impl WorkerCore {
                     session.grant(now, fence);
                 }
                 self.tasks.on_connect();
+                self.refused_claim = None;
                 self.welcome(link, fence);
                 self.events.push_back(WorkerEvent::Owned { owner: control.node, standbys: attach.standbys });
                 self.events.push_back(WorkerEvent::Status(self.status));
@@ -108,8 +112,8 @@ impl WorkerCore {
         if let Some(session) = self.sessions.get_mut(&link) {
             session.retire(now);
         }
-        self.orphan(now, link);
         self.events.push_back(WorkerEvent::Redirected(release.owner));
+        self.orphan(now, link);
     }
 
     /// The present owner is gone, if it was on this link.
@@ -120,6 +124,13 @@ impl WorkerCore {
         self.tasks.on_disconnect(now);
         self.events.push_back(WorkerEvent::Orphaned);
         self.events.push_back(WorkerEvent::Status(self.status()));
+        // Whoever was refused only because of the owner that is gone need not ask again.
+        if let Some((claimant, attach)) = self.refused_claim.take()
+            && claimant != link
+            && self.sessions.contains_key(&claimant)
+        {
+            self.handle_attach(now, claimant, attach);
+        }
     }
 
     pub(super) fn time_out_sessions(&mut self, now: Instant) {

@@ -152,3 +152,17 @@ fn a_time_that_lies_in_the_far_future_is_cut_short() {
     worker.handle_frame(now, LinkId(1), Lane::Request, &cancel).unwrap();
     assert!(worker.deadlines.is_empty());
 }
+
+#[test]
+fn a_claim_that_was_refused_wins_when_the_owner_gives_up() {
+    let now = Instant::now();
+    let mut worker = attached(now, Config::default());
+    worker.handle_session(now, LinkId(2), boot("b"));
+    worker.handle_frame(now, LinkId(2), Lane::Control, &attach()).unwrap();
+    assert!(matches!(sent(&mut worker)[..], [Message::Nack(_)]));
+    let owner = Standby { node: boot("b").node, addresses: phalanx_base::AddressList::default() };
+    let release = Message::from(crate::wire::Release { fence: Fence(1), owner }).to_frame();
+    worker.handle_frame(now, LinkId(1), Lane::Control, &release).unwrap();
+    assert!(matches!(&sent(&mut worker)[..], [Message::Attached(attached)] if attached.fence == Fence(2)));
+    assert_eq!(worker.owner(), Some(&boot("b").node));
+}

@@ -13,6 +13,7 @@ type Log = (Generation, TaskId);
 #[derive(Debug, Default)]
 pub(crate) struct History {
     granted: BTreeSet<(Generation, Fence)>,
+    last_granted: Option<(LinkId, Fence)>,
     present: Option<(LinkId, Fence)>,
     delivering: Option<(LinkId, Call)>,
     begun: BTreeSet<CallId>,
@@ -43,7 +44,11 @@ impl History {
     /// No (generation, fence) is granted twice.
     pub(crate) fn granted(&mut self, generation: Generation, link: LinkId, attached: &Attached) {
         assert!(self.granted.insert((generation, attached.fence)), "fence {} twice", attached.fence);
-        self.present = Some((link, attached.fence));
+        self.last_granted = Some((link, attached.fence));
+    }
+
+    pub(crate) fn owned(&mut self) {
+        self.present = self.last_granted;
     }
 
     pub(crate) fn orphaned(&mut self) {

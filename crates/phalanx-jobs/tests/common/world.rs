@@ -436,9 +436,11 @@ impl World {
                 self.worker.tasks.remove(&task);
                 self.worker.aborted.push(task);
             }
-            WorkerEvent::Owned { standbys, .. } | WorkerEvent::Standbys(standbys) => {
+            WorkerEvent::Owned { standbys, .. } => {
+                self.history.owned();
                 self.worker.known = standbys;
             }
+            WorkerEvent::Standbys(standbys) => self.worker.known = standbys,
             WorkerEvent::Orphaned => self.history.orphaned(),
             WorkerEvent::Redirected(owner) => self.worker.redirected = Some(owner.node),
             WorkerEvent::CloseLink(link, why) => self.close_by(To::Worker, link, why),

@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::*;
 use crate::{AdmitAll, FrameCaps, Secret, SystemEntropy, TokioNetwork};
 
-/// What was logged by this crate, at warning or above, on this thread.
+/// What was logged by this crate, at info or above, on this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<StdMutex<Vec<u8>>>);
 
@@ -20,7 +20,7 @@ impl Log {
     fn capture() -> (Self, DefaultGuard) {
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new("phalanx_transport=warn"))
+            .with_env_filter(EnvFilter::new("phalanx_transport=info"))
             .with_ansi(false)
             .with_writer(log.clone())
             .finish();
