@@ -87,6 +87,20 @@ fn a_refused_claim_of_one_that_acts_no_more_ends_in_a_redirect() {
 }
 
 #[test]
+fn a_claim_that_is_granted_after_it_was_given_up_is_released_again() {
+    let mut world = World::attached();
+    world.set_view("b", |view| view.acting = Some("b"));
+    world.connect("b");
+    world.settle();
+    // b asks no more, and says so while the worker loses a and remembers that b has asked.
+    world.set_view("b", |view| view.acting = Some("a"));
+    world.jump(2 * SECOND);
+    world.cut(world.links_of("a")[0], true, true);
+    world.settle();
+    assert!(world.hosts("a") && !world.hosts("b"), "b has sent it on to a");
+}
+
+#[test]
 fn a_standby_takes_over_from_a_crashed_owner() {
     let mut world = World::attached();
     world.crash("a");

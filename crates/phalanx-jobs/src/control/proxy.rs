@@ -480,6 +480,9 @@ impl Proxy {
         {
             let link = session.link();
             match (timeout, session.fence()) {
+                // The first beat says that events are welcome, which they are once every log is known.
+                (SessionTimeout::Beat, Some(_))
+                    if !self.followed.as_ref().is_some_and(Followed::is_resumed) => {}
                 (SessionTimeout::Beat, Some(fence)) => {
                     let standbys = self.acting.as_ref().map(Acting::to_dial);
                     let changed = standbys.filter(|standbys| *standbys != self.told_standbys);

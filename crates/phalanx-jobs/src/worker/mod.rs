@@ -104,8 +104,8 @@ pub struct WorkerCore {
     status: NodeStatus,
     arbiter: Arbiter,
     sessions: BTreeMap<LinkId, Session>,
-    /// The last claim that was refused: it wins at once when the present owner goes.
-    refused_claim: Option<(LinkId, Attach)>,
+    /// The claims that were refused, one a session: the one that knows most wins at once when the present owner goes.
+    refused_claims: BTreeMap<LinkId, Attach>,
     begun: BegunTable,
     running: BTreeMap<CallId, Running>,
     deadlines: BTreeSet<(Instant, CallId)>,
@@ -144,7 +144,7 @@ impl WorkerCore {
             status: NodeStatus::Ready,
             arbiter: Arbiter::default(),
             sessions: BTreeMap::new(),
-            refused_claim: None,
+            refused_claims: BTreeMap::new(),
             begun: BegunTable::default(),
             running: BTreeMap::new(),
             deadlines: BTreeSet::new(),

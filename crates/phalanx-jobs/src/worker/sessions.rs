@@ -21,6 +21,7 @@ impl WorkerCore {
     /// A link is lost, with its session.
     pub fn handle_link_lost(&mut self, now: Instant, link: LinkId) {
         self.sessions.remove(&link);
+        self.refused_claims.remove(&link);
         self.transmits.retain(|transmit| transmit.link != link);
         self.orphan(now, link);
     }
@@ -43,7 +44,10 @@ impl WorkerCore {
         };
         match message {
             Message::Attach(attach) => self.handle_attach(now, link, attach),
-            Message::Redirect(redirect) => self.events.push_back(WorkerEvent::Redirected(redirect.owner)),
+            Message::Redirect(redirect) => {
+                self.refused_claims.remove(&link);
+                self.events.push_back(WorkerEvent::Redirected(redirect.owner));
+            }
             Message::Release(release) => self.handle_release(now, link, release),
             Message::Beat(beat) => {
                 self.arbiter.handle_beat(link, beat.roster);
@@ -67,7 +71,7 @@ impl WorkerCore {
         let control = session.peer().clone();
         match self.arbiter.handle_attach(now, link, &control, &attach) {
             Verdict::Refused { present, fence } => {
-                self.refused_claim = Some((link, attach));
+                self.refused_claims.insert(link, attach);
                 self.send(link, Nack { present, fence });
             }
             Verdict::Granted { fence, former } => {
@@ -81,7 +85,7 @@ impl WorkerCore {
                     session.grant(now, fence);
                 }
                 self.tasks.on_connect();
-                self.refused_claim = None;
+                self.refused_claims.remove(&link);
                 self.welcome(link, fence);
                 self.events.push_back(WorkerEvent::Owned { owner: control.node, standbys: attach.standbys });
                 self.events.push_back(WorkerEvent::Status(self.status));
@@ -124,10 +128,11 @@ impl WorkerCore {
         self.tasks.on_disconnect(now);
         self.events.push_back(WorkerEvent::Orphaned);
         self.events.push_back(WorkerEvent::Status(self.status()));
-        // Whoever was refused only because of the owner that is gone need not ask again.
-        if let Some((claimant, attach)) = self.refused_claim.take()
-            && claimant != link
-            && self.sessions.contains_key(&claimant)
+        // Whoever was refused only because of the owner that is gone need not ask again; who knows most comes first.
+        self.refused_claims.retain(|claimant, _| self.sessions.contains_key(claimant));
+        let best = self.refused_claims.iter().filter(|(claimant, _)| **claimant != link);
+        if let Some(claimant) = best.max_by_key(|(_, attach)| attach.roster).map(|(claimant, _)| *claimant)
+            && let Some(attach) = self.refused_claims.remove(&claimant)
         {
             self.handle_attach(now, claimant, attach);
         }

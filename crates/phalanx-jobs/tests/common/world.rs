@@ -25,6 +25,8 @@ pub(crate) struct World {
     pub(crate) history: History,
     /// Handlers return at once, and redirects are dialled.
     pub(crate) automatic: bool,
+    /// The states of handlers fit a checkpoint.
+    pub(crate) checkpoints: bool,
     boots: u64,
     links: u64,
     calls: u64,
@@ -46,6 +48,7 @@ impl World {
             wires: BTreeMap::new(),
             history: History::default(),
             automatic: true,
+            checkpoints: true,
             boots: 1,
             links: 0,
             calls: 0,
@@ -264,7 +267,7 @@ impl World {
         let Some(batch) = self.control(control).hand.pop_front() else { return false };
         self.history.returned(&batch);
         let through = last(&batch);
-        let state = Some(state_after(through));
+        let state = self.checkpoints.then(|| state_after(through));
         let core = &mut self.control(control).core;
         core.handle_handled(now, &batch.worker, batch.generation, &batch.task, through, state);
         self.drain();
