@@ -1,5 +1,6 @@
 //! A control node: it finds the other ones, shares the workers with them, and can be asked for anything.
 
+use std::borrow::Borrow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -74,8 +75,8 @@ impl Control {
 
     /// A worker, by its name, wherever its proxy is. It does no I/O; a name that nobody knows is an error of the call.
     #[must_use]
-    pub fn worker(&self, id: &NodeId) -> WorkerHandle {
-        self.service.worker(id.clone())
+    pub fn worker(&self, id: impl Borrow<NodeId>) -> WorkerHandle {
+        self.service.worker(id.borrow().clone())
     }
 
     /// The workers that this node knows: those whose proxies it hosts, and those it has lately met.

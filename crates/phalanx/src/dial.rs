@@ -5,12 +5,15 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use phalanx_base::{Address, Host};
+use phalanx_base::{Address, AddressList, Host};
 use phalanx_discovery::{Discover, DynDiscover, Resolver};
-use phalanx_jobs::{Dial, Target, WorkerService};
+use phalanx_jobs::{Dial, Spawn, Target, WorkerService};
 use phalanx_transport::{CloseReason, DialError};
 
+use crate::environment::Environment;
 use crate::node::Node;
+use crate::setup::stored;
+use crate::store::Store;
 
 /// How many sockets one address may stand for.
 const SOCKETS_PER_ADDRESS_MAX: usize = 8;
@@ -90,26 +93,62 @@ impl Dial for WorkerDial {
     }
 }
 
-/// Feeds a worker with what discovery finds: often while it has no owner, seldom once it has.
-pub(crate) async fn discover_for_worker(
+/// What a worker knows of control nodes: what discovery finds, and what it found before the last restart.
+pub(crate) struct WorkerPeers {
     strategies: Vec<DynDiscover>,
     resolver: Arc<dyn Resolver>,
-    worker: WorkerService,
-) {
-    let mut view = worker.view();
-    loop {
-        let mut refresh = REFRESH_WHEN_CONNECTED;
-        for strategy in &strategies {
-            refresh = refresh.min(strategy.refresh_interval());
-            match strategy.find(resolver.as_ref()).await {
-                Ok(found) => {
-                    let addresses = found.iter().map(|candidate| Address::from(candidate.socket)).collect();
-                    worker.discovered(addresses).await;
+    store: Arc<dyn Store>,
+    spawn: Arc<dyn Spawn>,
+}
+
+impl WorkerPeers {
+    pub(crate) fn new(strategies: Vec<DynDiscover>, environment: &Environment) -> Self {
+        let (resolver, store) = (environment.resolver.clone(), environment.store.clone());
+        Self { strategies, resolver, store, spawn: environment.spawn.clone() }
+    }
+
+    /// Feeds a worker for as long as it lives: often while it has no owner, seldom once it has.
+    pub(crate) async fn feed(self, worker: WorkerService) {
+        let mut view = worker.view();
+        let mut stored = self.stored();
+        worker.discovered(stored.iter().cloned().collect()).await;
+        loop {
+            let mut refresh = REFRESH_WHEN_CONNECTED;
+            let mut found = Vec::new();
+            for strategy in &self.strategies {
+                refresh = refresh.min(strategy.refresh_interval());
+                match strategy.find(self.resolver.as_ref()).await {
+                    Ok(candidates) => {
+                        found.extend(candidates.iter().map(|found| Address::from(found.socket)))
+                    }
+                    Err(error) => tracing::warn!(%error, "discovery failed: what it found before stays"),
                 }
-                Err(error) => tracing::warn!(%error, "discovery failed: what it found before stays"),
             }
+            let newest =
+                AddressList::new(found.iter().take(AddressList::LENGTH_MAX).cloned()).unwrap_or_default();
+            worker.discovered(found).await;
+            if !newest.is_empty() && newest != stored {
+                self.keep(&newest);
+                stored = newest;
+            }
+            let pause =
+                if view.borrow_and_update().owner.is_some() { REFRESH_WHEN_CONNECTED } else { refresh };
+            tokio::time::sleep(pause).await;
         }
-        let pause = if view.borrow_and_update().owner.is_some() { REFRESH_WHEN_CONNECTED } else { refresh };
-        tokio::time::sleep(pause).await;
+    }
+
+    /// What was known before. A damaged value counts as none: discovery finds the control nodes again.
+    fn stored(&self) -> AddressList {
+        let bytes = self.store.read(stored::PEERS).ok().flatten().unwrap_or_default();
+        String::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    fn keep(&self, peers: &AddressList) {
+        let (store, text) = (self.store.clone(), peers.to_string());
+        self.spawn.spawn_blocking(Box::new(move || {
+            if let Err(error) = store.write(stored::PEERS, text.as_bytes()) {
+                tracing::warn!(%error, "the control nodes that were found are not stored");
+            }
+        }));
     }
 }

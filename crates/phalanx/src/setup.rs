@@ -20,6 +20,7 @@ pub(crate) mod stored {
     pub(crate) const NODE_ID: &str = "node-id";
     pub(crate) const GENERATION: &str = "generation";
     pub(crate) const ROSTER: &str = "roster";
+    pub(crate) const PEERS: &str = "peers";
 }
 
 /// What a builder has been told. The first mistake is kept until `start`.

@@ -9,7 +9,7 @@ use phalanx_jobs::{JobClass, JobHandler, Spawn, WorkerService, WorkerSettings};
 use phalanx_transport::Credential;
 
 use crate::config::Config;
-use crate::dial::{WorkerDial, discover_for_worker};
+use crate::dial::{WorkerDial, WorkerPeers};
 use crate::environment::Environment;
 use crate::error::StartError;
 use crate::node::{Node, Running};
@@ -128,10 +128,11 @@ impl WorkerBuilder {
     /// [`StartError`]; nothing of the worker remains.
     pub async fn start(self) -> Result<Worker, StartError> {
         let base = self.setup.prepare(Role::Worker)?;
-        let resolver = base.environment.resolver.clone();
-        let dial = WorkerDial::new(resolver.clone());
+        let dial = WorkerDial::new(base.environment.resolver.clone());
+        let identity = base.worker_identity();
+        let peers = WorkerPeers::new(base.strategies, &base.environment);
         let worker = WorkerService::start(WorkerSettings {
-            identity: base.worker_identity(),
+            identity,
             config: base.config.jobs.clone(),
             jobs: base.jobs.clone(),
             spawn: base.spawn.clone(),
@@ -146,7 +147,7 @@ impl WorkerBuilder {
             spawn: base.spawn,
         });
         dial.set_node(&node);
-        node.spawn.spawn(Box::pin(discover_for_worker(base.strategies, resolver, worker)));
+        node.spawn.spawn(Box::pin(peers.feed(worker)));
         Ok(Worker { node: Arc::new(Running(node)) })
     }
 }
