@@ -139,7 +139,7 @@ impl Cluster {
     /// A worker, asked through a control node. Both by their names.
     #[must_use]
     pub fn through(&self, control: &str, worker: &str) -> WorkerHandle {
-        self.control(control).worker(&id(worker))
+        self.control(control).worker(id(worker))
     }
 
     /// The name of the control node that should own a worker, as the first of them sees it.

@@ -137,10 +137,14 @@ fn step(world: &mut World, made: &mut Made, action: Action) {
         Action::Crash(control) => world.crash(NAMES[control]),
         Action::RestartWorker => world.restart_worker(),
         Action::View(None, acting, _) => world.set_acting(NAMES[acting]),
-        Action::View(Some(who), acting, down) => world.set_view(NAMES[who], |view| {
-            view.acting = Some(NAMES[acting]);
-            view.down = down.then_some(NAMES[1 - who]).into_iter().collect();
-        }),
+        Action::View(Some(who), acting, down) => {
+            // To take a live node for dead is a fault: what it has in hand is handled elsewhere too.
+            world.history.faulty |= down;
+            world.set_view(NAMES[who], |view| {
+                view.acting = Some(NAMES[acting]);
+                view.down = down.then_some(NAMES[1 - who]).into_iter().collect();
+            });
+        }
         Action::Emit(at, length, count) => {
             let tasks: Vec<TaskId> = world.worker.tasks.iter().cloned().collect();
             if let Some(task) = pick(&tasks, at) {

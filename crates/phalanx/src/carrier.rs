@@ -20,15 +20,14 @@ static CAPS: LazyLock<FrameCaps> = LazyLock::new(|| {
 /// The code with which the job layer closes a link; the text says why.
 const CLOSED_BY_JOBS: u16 = 1;
 
-pub(crate) struct LinkCarrier {
+struct LinkCarrier {
     id: LinkId,
     link: Link,
 }
 
-impl LinkCarrier {
-    pub(crate) fn new(link: Link) -> Arc<dyn Carrier> {
-        Arc::new(Self { id: link_id(&link), link })
-    }
+/// A link as the job layer knows it.
+pub(crate) fn carrier(link: Link) -> Arc<dyn Carrier> {
+    Arc::new(LinkCarrier { id: link_id(&link), link })
 }
 
 /// A link's number, as the job layer knows it.

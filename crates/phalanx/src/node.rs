@@ -8,7 +8,7 @@ use phalanx_base::{Boot, Role};
 use phalanx_jobs::{Accepted, Carrier, ControlService, Spawn, Stream, WorkerService, accept};
 use phalanx_transport::{Admit, CloseReason, Endpoint, Link, Peer, Refusal};
 
-use crate::carrier::{LinkCarrier, link_id, stream};
+use crate::carrier::{carrier, link_id, stream};
 use crate::gossip::Gossip;
 use crate::links::LinkTable;
 use crate::spawn::NodeSpawn;
@@ -76,7 +76,7 @@ impl Node {
     async fn run_link(self: Arc<Self>, link: Link) {
         let peer = link.peer().clone();
         tracing::debug!(peer = %peer.boot, role = %peer.role, "a link is up");
-        let carrier = LinkCarrier::new(link.clone());
+        let carrier = carrier(link.clone());
         if peer.role == Role::Control {
             self.worker.link_up(carrier.clone()).await;
         }
@@ -150,7 +150,7 @@ impl Node {
                 Peer { boot: self.boot.clone(), role: Role::Control, remote: None, dialled: true, wire: 1 };
             let (control_end, worker_end) = Link::pair(end.clone(), end);
             let (control_carrier, worker_carrier) =
-                (LinkCarrier::new(control_end.clone()), LinkCarrier::new(worker_end.clone()));
+                (carrier(control_end.clone()), carrier(worker_end.clone()));
             self.worker.link_up(worker_carrier.clone()).await;
             if let Some(control) = &self.control {
                 control.service.link_up(control_carrier).await;
