@@ -17,6 +17,10 @@ use crate::wait::until;
 /// The name of every cluster here. The secrets differ, and so do the ports.
 pub const CLUSTER_NAME: &str = "scenario";
 
+/// Where nodes listen that come back to the same port. Where the whole of 127.0.0.0/8 is this machine, nobody else asks for
+/// free ports of this address, so that none is taken between the two runs.
+pub const OWN_ADDRESS: &str = if cfg!(target_os = "linux") { "127.0.77.1:0" } else { "127.0.0.1:0" };
+
 /// A cluster.
 pub struct Cluster {
     /// Its secret.
@@ -88,17 +92,22 @@ impl Cluster {
     /// Starts one more control node. It is there at once, and part of the cluster a little later.
     pub async fn add_control(&mut self, name: &str) {
         let control = self.control_builder(name).start().await.expect("a control node on loopback starts");
-        self.controls.insert(name.to_owned(), control);
+        self.adopt_control(control);
+    }
+
+    /// Takes in a control node that the scenario has built itself.
+    pub fn adopt_control(&mut self, control: Control) {
+        self.controls.insert(control.id().to_string(), control);
     }
 
     /// Starts one more worker, or a new boot of one that was taken out before.
     pub async fn add_worker(&mut self, name: &str) {
         let worker = self.worker_builder(name).start().await.expect("a worker on loopback starts");
-        self.adopt(worker);
+        self.adopt_worker(worker);
     }
 
     /// Takes in a worker that the scenario has built itself.
-    pub fn adopt(&mut self, worker: Worker) {
+    pub fn adopt_worker(&mut self, worker: Worker) {
         self.workers.insert(worker.id().to_string(), worker);
     }
 

@@ -12,7 +12,7 @@ mod record;
 mod shared;
 mod wait;
 
-pub use cluster::{CLUSTER_NAME, Cluster};
+pub use cluster::{CLUSTER_NAME, Cluster, OWN_ADDRESS};
 pub use ledger::Ledger;
 pub use logs::Logs;
 pub use probe::{Answer, Ask, Knob, Oops, Probe, Prober, Said, Work};

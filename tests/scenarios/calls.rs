@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use phalanx::{CallError, CallOptions, JobClass, JobHandler, Nothing, Reason, TaskError};
+use phalanx::{CallError, CallOptions, JobClass, JobHandler, NodeId, Nothing, Reason, TaskError};
 use tests::{Ask, Cluster, Oops, Probe, shared, soon, until};
 use tokio::time::Instant;
 
@@ -51,7 +51,7 @@ fn not_executed<T, E>(reason: Reason) -> Result<T, CallError<E>> {
 async fn what_a_worker_does_not_take_is_refused_with_the_reason() {
     let mut cluster = Cluster::start(&["take-c1", "take-c2"], &["take-w"]).await;
     let mute = cluster.worker_builder("take-mute").job::<Silent>(Mute).start().await.unwrap();
-    cluster.adopt(mute);
+    cluster.adopt_worker(mute);
     cluster.settled().await;
 
     for control in cluster.both_ways("take-w") {
@@ -161,7 +161,7 @@ async fn a_control_node_that_has_stopped_says_so() {
     let mut cluster = Cluster::start(&["over-c1", "over-c2"], &["over-w"]).await;
     let hang = cluster.ledger.number();
     let control = cluster.take_control(&cluster.bystander("over-w"));
-    let handle = control.worker(&"over-w".parse().unwrap());
+    let handle = control.worker(NodeId::new("over-w").unwrap());
     let in_flight = tokio::spawn({
         let handle = handle.clone();
         async move { handle.request::<Probe>(Ask::Hang(hang)).await }

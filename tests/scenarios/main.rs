@@ -1,5 +1,7 @@
 //! What a cluster promises, on real sockets: each file is one promise from several sides.
 
+#![allow(clippy::unwrap_used, reason = "a scenario that cannot go on has failed")]
+
 mod calls;
 mod failures;
 mod forwarding;

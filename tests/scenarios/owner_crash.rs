@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use phalanx::{CallOptions, NodeStatus, StartError};
-use tests::{Ask, Cluster, Knob, Probe, Said, Seen, What, Work, first, soon};
+use phalanx::{CallOptions, NodeId, NodeStatus, StartError};
+use tests::{Ask, Cluster, Knob, OWN_ADDRESS, Probe, Said, Seen, What, Work, first, soon};
 use tokio::time::Instant;
 
 /// Checks that each number was handled, in order, and that only repeats came between: after a crash an event may come
@@ -59,7 +59,7 @@ async fn workers_of_a_lost_owner_are_taken_over_and_their_tasks_go_on() {
     for (name, number) in workers.iter().zip(10..) {
         assert_eq!(cluster.worker(name).status(), NodeStatus::Ready);
         for control in cluster.controls() {
-            let handle = control.worker(&name.parse().unwrap());
+            let handle = control.worker(NodeId::new(name).unwrap());
             let echo = handle.request::<Probe>(Ask::Echo(number, "on".into()));
             assert_eq!(echo.await.unwrap().text, "on");
         }
@@ -74,25 +74,26 @@ async fn workers_of_a_lost_owner_are_taken_over_and_their_tasks_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_outlives_every_control_node() {
-    let mut cluster = Cluster::start(&["alone-c1"], &["alone-w"]).await;
+    let mut cluster = Cluster::start(&[], &[]).await;
+    cluster.adopt_control(cluster.control_builder("alone-c1").listen(OWN_ADDRESS).start().await.unwrap());
+    cluster.add_worker("alone-w").await;
+    cluster.formed().await;
     let task = cluster.through("alone-c1", "alone-w").start::<Probe>(Work::Tick(10)).await.unwrap();
     cluster.record.wait_events(task.id(), 5).await;
-    let port = cluster.control("alone-c1").local_addr();
     let old = cluster.take_control("alone-c1");
-    let (before, id) = (cluster.record.of(task.id()).len(), task.id().clone());
+    let address = old.local_addr().to_string();
     old.shutdown().await;
-    drop(old);
+    let before = cluster.record.of(task.id()).len();
     // The same name and port, and nothing remembered: the worker's checkpoint is all there is of the handler's state.
     let control = first("the port is free again", async || {
-        match cluster.control_builder("alone-c1").listen(&port.to_string()).start().await {
+        match cluster.control_builder("alone-c1").listen(&address).start().await {
             Ok(control) => Some(control),
             Err(StartError::Bind(_)) => None,
             Err(error) => panic!("{error}"),
         }
     })
     .await;
-    let entries = cluster.record.wait_events(&id, before + 20).await;
-    assert_no_gap(&entries);
-    control.shutdown().await;
+    cluster.adopt_control(control);
+    assert_no_gap(&cluster.record.wait_events(task.id(), before + 20).await);
     cluster.shutdown().await;
 }

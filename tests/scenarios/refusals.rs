@@ -33,7 +33,7 @@ async fn a_node_with_another_secret_never_attaches() {
     let worker =
         Worker::builder(CLUSTER_NAME, stranger().worker_credential()).id("secret-w").discover(peers());
     let worker = worker.listen("127.0.0.1:0").start().await.unwrap();
-    let control = Control::builder(CLUSTER_NAME, &stranger()).id("secret-c2").discover(peers());
+    let control = Control::builder(CLUSTER_NAME, stranger()).id("secret-c2").discover(peers());
     let control = control.listen("127.0.0.1:0").start().await.unwrap();
 
     for name in ["secret-w", "secret-c2"] {

@@ -8,7 +8,7 @@ use phalanx::{
     Control, Environment, FileStore, NodeId, NodeStatus, Secret, StartError, StaticPeers, Store,
     SystemEntropy, Worker,
 };
-use tests::{CLUSTER_NAME, first, soon, until};
+use tests::{CLUSTER_NAME, OWN_ADDRESS, first, soon, until};
 
 struct Stored {
     control: Control,
@@ -64,7 +64,7 @@ async fn after_a_total_restart_the_members_find_each_other_without_discovery() {
     let mut nodes: Vec<Stored> = Vec::new();
     for file in &files {
         let peers = nodes.iter().map(|node| node.control.local_addr()).collect();
-        nodes.push(start(&secret, file, "127.0.0.1:0".parse().unwrap(), peers).await);
+        nodes.push(start(&secret, file, OWN_ADDRESS.parse().unwrap(), peers).await);
     }
     formed(&nodes).await;
     all_are_stored(&nodes).await;

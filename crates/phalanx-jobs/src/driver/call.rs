@@ -97,9 +97,11 @@ impl ControlService {
     ) -> Called {
         let (mut id, mut stamped) = (self.new_id(), bound);
         loop {
-            let outcome = match self.locate(worker).await {
-                Err(reason) => Outcome::NotExecuted(reason),
-                Ok((owner, generation)) => {
+            let until = (attempts.deadline() + DEADLINE_GRACE).into();
+            let outcome = match timeout_at(until, self.locate(worker)).await {
+                Err(_) => Outcome::NotExecuted(Reason::DeadlineExceeded),
+                Ok(Err(reason)) => Outcome::NotExecuted(reason),
+                Ok(Ok((owner, generation))) => {
                     let generation = *stamped.get_or_insert(generation);
                     self.attempt(worker, &owner, &id, generation, verb.clone(), attempts.deadline()).await
                 }

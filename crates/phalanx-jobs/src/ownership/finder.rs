@@ -120,7 +120,10 @@ impl Finder {
                 addresses: owner.addresses.iter().cloned().collect(),
             });
         }
-        self.next_round_at = Some(now + self.config.attach_timeout);
+        // One that is owned searches for nobody: a redirect that comes late only tells whom to dial next time.
+        if self.orphan_since.is_some() {
+            self.next_round_at = Some(now + self.config.attach_timeout);
+        }
     }
 
     /// Discovery has found these addresses. They are only ever added. A search that had nobody to ask starts its next
@@ -264,6 +267,19 @@ mod tests {
         finder.handle_linked(now, NodeId::new("b").unwrap());
         finder.handle_redirect(now, standby("b", 2));
         assert_eq!(dialled(&mut finder), Vec::<Option<String>>::new());
+    }
+
+    #[test]
+    fn who_is_owned_waits_for_nothing_whatever_it_is_told() {
+        let now = Instant::now();
+        let mut finder = Finder::new(FinderConfig::default(), 1, now);
+        finder.handle_owned(vec![standby("a", 1)]);
+        finder.handle_redirect(now, standby("b", 2));
+        finder.handle_discovered(now, ["127.0.0.1:9".parse().unwrap()]);
+        finder.handle_linked(now, NodeId::new("b").unwrap());
+        finder.handle_standbys(vec![standby("c", 3)]);
+        finder.handle_timeout(now);
+        assert_eq!((finder.poll_timeout(), finder.poll_dial()), (None, None));
     }
 
     #[test]
