@@ -83,6 +83,7 @@ async fn a_task_outlives_every_control_node() {
     let old = cluster.take_control("alone-c1");
     let address = old.local_addr().to_string();
     old.shutdown().await;
+    drop(old);
     let before = cluster.record.of(task.id()).len();
     // The same name and port, and nothing remembered: the worker's checkpoint is all there is of the handler's state.
     let control = first("the port is free again", async || {

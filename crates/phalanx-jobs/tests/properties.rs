@@ -145,6 +145,15 @@ fn step(world: &mut World, made: &mut Made, action: Action) {
                 view.down = down.then_some(NAMES[1 - who]).into_iter().collect();
             });
         }
+        Action::Time(milliseconds) => world.jump(Duration::from_millis(milliseconds)),
+        by_users => work(world, made, by_users),
+    }
+    assert!(!world.worker.core.status().runs_requests() || world.worker.core.owner().is_some());
+}
+
+/// What handlers and callers do.
+fn work(world: &mut World, made: &mut Made, action: Action) {
+    match action {
         Action::Emit(at, length, count) => {
             let tasks: Vec<TaskId> = world.worker.tasks.iter().cloned().collect();
             if let Some(task) = pick(&tasks, at) {
@@ -187,9 +196,8 @@ fn step(world: &mut World, made: &mut Made, action: Action) {
                 world.cancel(NAMES[control], &called.id);
             }
         }
-        Action::Time(milliseconds) => world.jump(Duration::from_millis(milliseconds)),
+        by_the_network => panic!("{by_the_network:?} is no work"),
     }
-    assert!(!world.worker.core.status().runs_requests() || world.worker.core.owner().is_some());
 }
 
 fn verb(world: &World, made: &Made, kind: CallKind, at: Index) -> Verb {

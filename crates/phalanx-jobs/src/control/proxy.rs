@@ -127,6 +127,12 @@ impl Proxy {
         owners: &dyn Owners,
         fx: &mut Effects,
     ) {
+        // A link of an earlier boot that arrives late must not take the place of the worker that lives.
+        if let Some(known) = self.generation()
+            && known > link.boot.generation
+        {
+            return fx.event(ControlEvent::CloseLink(link.link, "a later boot of this worker is known"));
+        }
         if self.link.is_some() {
             self.lose(now, fx);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use async_channel::{Receiver, Sender};
+use async_channel::{Receiver, Sender, TrySendError};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, BoxFuture, abortable};
@@ -18,7 +18,7 @@ use super::{BURST_MAX, INBOX_MAX, now, sleep_until};
 use crate::carrier::{Carrier, Stream};
 use crate::config::Config;
 use crate::context::{FromUser, Refusal, RequestContext, ToTask};
-use crate::outcome::{Reason, TaskEnd};
+use crate::outcome::{Cap, Outcome, Reason, TaskEnd};
 use crate::ownership::{Finder, FinderConfig, Target};
 use crate::registry::{Jobs, TaskParts};
 use crate::session::LinkId;
@@ -309,7 +309,7 @@ impl Driver {
             let (pieces, transfer) = Transfer::new(transfer);
             match slot.transfers.try_send(transfer) {
                 Ok(()) => Ok(pieces),
-                Err(_) => Err(Reason::Busy(crate::outcome::Cap::Inbox)),
+                Err(_) => Err(Reason::Busy(Cap::Inbox)),
             }
         });
         self.spawn.spawn(Box::pin(receive(stream, taken)));
@@ -409,11 +409,14 @@ impl Driver {
         }
     }
 
-    fn signal(&self, task: &TaskId, signal: ToTask) {
-        if let Some(slot) = self.tasks.get(task) {
-            // A task that is full of commands misses a change of state; it sees the next one. Commands themselves are
-            // counted before they come here.
-            let _ = slot.signals.try_send(signal);
+    /// A task whose queue is full misses a change of state, and sees the next one; whoever sent it a command is told.
+    fn signal(&mut self, task: &TaskId, signal: ToTask) {
+        let Some(slot) = self.tasks.get(task) else { return };
+        if let Err(
+            TrySendError::Full(ToTask::Command(call, _)) | TrySendError::Closed(ToTask::Command(call, _)),
+        ) = slot.signals.try_send(signal)
+        {
+            self.core.handle_answer(&call, Outcome::Aborted(Reason::Busy(Cap::Commands)));
         }
     }
 

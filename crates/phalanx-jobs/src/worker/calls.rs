@@ -40,6 +40,9 @@ impl WorkerCore {
         if !self.arbiter.holds(link, call.fence) {
             return Err(Reason::Fenced);
         }
+        if call.remaining_ms == 0 {
+            return Err(Reason::DeadlineExceeded);
+        }
         match &call.verb {
             Verb::Request { class, .. } => {
                 self.check_class(class)?;

@@ -166,3 +166,16 @@ fn a_claim_that_was_refused_wins_when_the_owner_gives_up() {
     assert!(matches!(&sent(&mut worker)[..], [Message::Attached(attached)] if attached.fence == Fence(2)));
     assert_eq!(worker.owner(), Some(&boot("b").node));
 }
+
+#[test]
+fn a_call_without_time_left_never_begins() {
+    let now = Instant::now();
+    let mut worker = attached(now, Config::default());
+    let id = CallId { caller: boot("a"), sequence: 1 };
+    let generation = Generation::from_u64(1);
+    let call = Call { id: id.clone(), fence: Fence(1), generation, remaining_ms: 0, verb: start() };
+    worker.handle_frame(now, LinkId(1), Lane::Request, &Message::from(call).to_frame()).unwrap();
+    let outcome = Outcome::NotExecuted(Reason::DeadlineExceeded);
+    assert_eq!(sent(&mut worker), [Message::Outcome(crate::wire::OutcomeOf { id, outcome })]);
+    assert_eq!(worker.running_tasks(), 0);
+}

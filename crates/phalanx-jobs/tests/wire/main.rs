@@ -147,6 +147,22 @@ fn a_length_that_lies_allocates_nothing() {
     }
 }
 
+/// The greatest address list that a node can have, under the longest name.
+fn greatest_standby() -> Standby {
+    let host = format!("{}.{}.{}.{}", "a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61));
+    let address: phalanx_base::Address =
+        format!("phalanx://{host}:65535;transport=quic").parse().expect("it is within its limits");
+    let addresses = phalanx_base::AddressList::new(std::iter::repeat_n(address, 16)).expect("16 are allowed");
+    Standby { node: samples::node(&"n".repeat(64)), addresses }
+}
+
+fn greatest_labels() -> phalanx_base::Labels {
+    let items: Vec<String> = (10..73).map(|number| format!("i{number};{}", "k".repeat(60))).collect();
+    let labels: phalanx_base::Labels = items.join(",").parse().expect("they are within their limits");
+    assert!(labels.to_string().len() > phalanx_base::Labels::LENGTH_MAX - 60);
+    labels
+}
+
 /// The greatest that a correct node can have to say.
 #[test]
 fn the_greatest_messages_are_within_their_caps() {
@@ -155,17 +171,12 @@ fn the_greatest_messages_are_within_their_caps() {
         sequence,
     };
     let (task, fence) = (TaskId(id(u64::MAX)), Fence(u64::MAX));
-    let host = format!("{}.{}.{}.{}", "a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61));
-    let address: phalanx_base::Address = format!("phalanx://{host}:65535;transport=quic").parse().unwrap();
-    let addresses = phalanx_base::AddressList::new(std::iter::repeat_n(address, 16)).unwrap();
-    let owner = Standby { node: samples::node(&"n".repeat(64)), addresses };
+    let owner = greatest_standby();
     let standbys = vec![owner.clone(); 3];
     let class = ClassName { name: "c".repeat(CLASS_NAME_BYTES_MAX), version: u32::MAX };
     let payload = Bytes::from(vec![0; PAYLOAD_BYTES_MAX]);
     let checkpoint = Some(Bytes::from(vec![0; CHECKPOINT_BYTES_MAX]));
-    let items: Vec<String> = (10..73).map(|number| format!("i{number};{}", "k".repeat(60))).collect();
-    let labels: phalanx_base::Labels = items.join(",").parse().unwrap();
-    assert!(labels.to_string().len() > phalanx_base::Labels::LENGTH_MAX - 60);
+    let labels = greatest_labels();
     let (roster, node) = (RosterVersion(u64::MAX), samples::node(&"n".repeat(64)));
     let generation = Generation::from_u64(u64::MAX);
     let command = Verb::Command {
