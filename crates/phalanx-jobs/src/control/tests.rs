@@ -104,3 +104,45 @@ fn ended_tasks_are_remembered_as_long_as_their_acknowledgement_may_be_lost() {
     assert_eq!((again.task, again.through, again.checkpoint), (task(last), 1, None));
     assert_eq!(followed.resume(snapshot(&task(1), 0)), Ok(None), "long acknowledged, so this is another log");
 }
+
+/// Owners who own nothing, for a shard that only has to keep its links apart.
+struct Nobody;
+
+impl crate::ownership::Owners for Nobody {
+    fn acting(&self, _: &NodeId) -> Option<crate::ownership::Acting> {
+        None
+    }
+    fn is_me(&self, _: &NodeId) -> bool {
+        false
+    }
+    fn is_down(&self, _: &NodeId) -> bool {
+        false
+    }
+    fn controls(&self) -> Vec<NodeId> {
+        Vec::new()
+    }
+    fn roster(&self) -> phalanx_base::RosterVersion {
+        phalanx_base::RosterVersion(0)
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "any instant will do")]
+fn a_late_link_of_an_earlier_boot_is_closed() {
+    let now = std::time::Instant::now();
+    let mut shard = super::ShardCore::new(crate::Config::default(), std::sync::Arc::new(Nobody));
+    let link = |link, generation| super::WorkerLink {
+        link: crate::LinkId(link),
+        boot: Boot { node: NodeId::new("w").unwrap(), generation: Generation::from_u64(generation) },
+        role: phalanx_base::Role::Worker,
+    };
+    shard.handle_link(now, link(1, 2));
+    shard.handle_link(now, link(2, 1));
+    let closed: Vec<_> = std::iter::from_fn(|| shard.poll_event())
+        .filter_map(|event| match event {
+            ControlEvent::CloseLink(link, _) => Some(link),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(closed, [crate::LinkId(2)]);
+}
