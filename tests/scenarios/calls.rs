@@ -108,14 +108,22 @@ async fn an_error_of_the_handler_is_its_own() {
 async fn at_the_deadline_the_handler_is_dropped_and_the_caller_is_told() {
     let options = CallOptions { deadline: Duration::from_millis(300), ..CallOptions::default() };
     for control in shared().both_ways(WORKER) {
-        let number = shared().ledger.number();
         let handle = shared().through(&control, WORKER).with(options.clone());
-        let since = Instant::now();
-        let answer = soon("the deadline passes", handle.request::<Probe>(Ask::Hang(number))).await;
-        assert_eq!(answer, Err(CallError::Aborted(Reason::DeadlineExceeded)));
-        let took = since.elapsed();
-        assert!(took >= options.deadline && took < options.deadline + Duration::from_secs(1), "{took:?}");
-        shared().ledger.wait_dropped(number).await;
+        until("the worker itself says in time that the time is over", async || {
+            let (number, since) = (shared().ledger.number(), Instant::now());
+            let answer = handle.request::<Probe>(Ask::Hang(number)).await.unwrap_err();
+            let took = since.elapsed();
+            // Half of this is the promise, and half is for a machine with other things to do.
+            assert!(took < options.deadline + Duration::from_secs(2), "{took:?}");
+            assert_eq!(answer.reason(), Some(&Reason::DeadlineExceeded), "{answer:?}");
+            let is_its_word = matches!(answer, CallError::Aborted(_));
+            if is_its_word {
+                assert!(took >= options.deadline, "{took:?}");
+                shared().ledger.wait_dropped(number).await;
+            }
+            is_its_word
+        })
+        .await;
     }
 }
 

@@ -108,7 +108,8 @@ impl Control {
     }
 
     /// Tells the other control nodes that this one leaves, closes every link and ends everything that runs. The workers
-    /// whose proxies it hosts attach to others by themselves.
+    /// whose proxies it hosts attach to others by themselves. The port is free again once every clone of this handle is
+    /// dropped.
     pub async fn shutdown(&self) {
         // A membership that has stopped has nobody to tell.
         let _ = self.membership.leave().await;

@@ -156,6 +156,9 @@ impl Node {
                 control.service.link_up(control_carrier).await;
             }
             let lost = self.serve(&worker_end, &worker_carrier).await;
+            if self.spawn.is_stopping() {
+                return;
+            }
             tracing::warn!(%lost, "the link to this node's own worker is lost, and made anew");
             self.worker.link_lost(link_id(&worker_end)).await;
             if let Some(control) = &self.control {

@@ -89,6 +89,11 @@ impl NodeSpawn {
         self.tracker.close();
     }
 
+    /// Whether the node has been told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// Resolves when the node has been told to stop.
     pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
         self.stop.clone().cancelled_owned()

@@ -72,7 +72,8 @@ impl Worker {
         self.node.spawn.stopped().await;
     }
 
-    /// Closes the links and ends everything that runs; the cluster sees the worker `NotConnected` at once.
+    /// Closes the links and ends everything that runs; the cluster sees the worker `NotConnected` at once. The port is free
+    /// again once every clone of this handle is dropped.
     pub async fn shutdown(&self) {
         self.node.stop().await;
     }
