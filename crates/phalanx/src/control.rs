@@ -4,11 +4,10 @@ use std::borrow::Borrow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use phalanx_base::{Address, AddressList, Labels, NodeId, Role};
-use phalanx_discovery::Discover;
+use phalanx_base::{Address, AddressList, NodeId, Role};
 use phalanx_jobs::{
-    ControlConfig, ControlService, EventHandler, EventHandlers, JobClass, JobHandler, Spawn, WorkerHandle,
-    WorkerInfo, WorkerService, WorkerSettings,
+    ControlConfig, ControlService, EventHandler, EventHandlers, JobClass, Spawn, WorkerHandle, WorkerInfo,
+    WorkerService, WorkerSettings,
 };
 use phalanx_membership::driver::{MembershipHandle, drive};
 use phalanx_membership::{ClusterView, LocalMember, Membership};
@@ -16,14 +15,12 @@ use phalanx_transport::Credential;
 use tokio::sync::watch;
 
 use crate::cluster::{self, Ownership};
-use crate::config::Config;
-use crate::environment::Environment;
 use crate::error::StartError;
 use crate::events::ClusterEvents;
 use crate::gossip::Gossip;
 use crate::mesh::Mesh;
 use crate::node::{ControlSide, Node, Running};
-use crate::setup::{Base, Setup, advertised};
+use crate::setup::{Base, Setup, advertised, node_builder};
 
 /// Where a control node listens unless it is told: every interface, the cluster's usual port.
 const LISTEN: &str = "0.0.0.0:7000";
@@ -117,37 +114,18 @@ impl Control {
     }
 }
 
+node_builder!(
+    ControlBuilder,
+    "Where to bind the socket: `0.0.0.0:7000` unless something else is given here."
+);
+
 impl ControlBuilder {
-    /// The node's name. Without one it gets a random one, which it keeps in its store.
-    pub fn id(mut self, id: &str) -> Self {
-        self.setup.set_id(id);
-        self
-    }
-
-    /// Where to bind the socket: `0.0.0.0:7000` unless something else is given here.
-    pub fn listen(mut self, address: &str) -> Self {
-        address.clone_into(&mut self.setup.listen);
-        self
-    }
-
     /// Where others reach this node, best first. Without it, where the socket is bound.
     pub fn advertise(mut self, addresses: impl IntoIterator<Item = Address>) -> Self {
         match AddressList::new(addresses) {
             Ok(addresses) => self.addresses = Some(addresses),
             Err(error) => self.setup.mistake(error),
         }
-        self
-    }
-
-    /// How to find the other control nodes. May be called several times: what all strategies find is tried.
-    pub fn discover(mut self, strategy: impl Discover) -> Self {
-        self.setup.discover(strategy);
-        self
-    }
-
-    /// What the node is labelled with.
-    pub fn labels(mut self, labels: Labels) -> Self {
-        self.setup.labels = labels;
         self
     }
 
@@ -170,29 +148,10 @@ impl ControlBuilder {
         self
     }
 
-    /// Adds a job class that the node runs, as a worker does.
-    pub fn job<C: JobClass>(mut self, handler: impl JobHandler<C>) -> Self {
-        let registered = self.setup.jobs.register::<C, _>(handler);
-        self.setup.note(registered);
-        self
-    }
-
     /// Says what becomes of the events of a job class.
     pub fn events<C: JobClass>(mut self, handler: impl EventHandler<C>) -> Self {
         let registered = self.handlers.register::<C, _>(handler);
         self.setup.note(registered);
-        self
-    }
-
-    /// Timing and caps.
-    pub fn config(mut self, config: Config) -> Self {
-        self.setup.config = config;
-        self
-    }
-
-    /// What the node takes from outside; the real world unless something else is given here.
-    pub fn environment(mut self, environment: Environment) -> Self {
-        self.setup.environment = Some(environment);
         self
     }
 

@@ -15,6 +15,60 @@ use crate::links::LinkTable;
 use crate::node::SharedLinks;
 use crate::spawn::NodeSpawn;
 
+/// What both builders offer, written once.
+macro_rules! node_builder {
+    ($builder:ident, $listen:literal) => {
+        impl $builder {
+            /// The node's name. Without one it gets a random one, which it keeps in its store.
+            pub fn id(mut self, id: &str) -> Self {
+                self.setup.set_id(id);
+                self
+            }
+
+            #[doc = $listen]
+            pub fn listen(mut self, address: &str) -> Self {
+                address.clone_into(&mut self.setup.listen);
+                self
+            }
+
+            /// How to find control nodes. May be called several times: what all strategies find is tried.
+            pub fn discover(mut self, strategy: impl phalanx_discovery::Discover) -> Self {
+                self.setup.discover(strategy);
+                self
+            }
+
+            /// What the node is labelled with.
+            pub fn labels(mut self, labels: phalanx_base::Labels) -> Self {
+                self.setup.labels = labels;
+                self
+            }
+
+            /// Adds a job class that the node runs.
+            pub fn job<C: phalanx_jobs::JobClass>(
+                mut self,
+                handler: impl phalanx_jobs::JobHandler<C>,
+            ) -> Self {
+                let registered = self.setup.jobs.register::<C, _>(handler);
+                self.setup.note(registered);
+                self
+            }
+
+            /// Timing and caps.
+            pub fn config(mut self, config: crate::Config) -> Self {
+                self.setup.config = config;
+                self
+            }
+
+            /// What the node takes from outside; the real world unless something else is given here.
+            pub fn environment(mut self, environment: crate::Environment) -> Self {
+                self.setup.environment = Some(environment);
+                self
+            }
+        }
+    };
+}
+pub(crate) use node_builder;
+
 /// The names in the store.
 pub(crate) mod stored {
     pub(crate) const NODE_ID: &str = "node-id";

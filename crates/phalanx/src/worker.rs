@@ -3,17 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use phalanx_base::{Labels, NodeId, NodeStatus, Role};
-use phalanx_discovery::Discover;
-use phalanx_jobs::{JobClass, JobHandler, Spawn, WorkerService, WorkerSettings};
+use phalanx_base::{NodeId, NodeStatus, Role};
+use phalanx_jobs::{Spawn, WorkerService, WorkerSettings};
 use phalanx_transport::Credential;
 
-use crate::config::Config;
 use crate::dial::{WorkerDial, WorkerPeers};
-use crate::environment::Environment;
 use crate::error::StartError;
 use crate::node::{Node, Running};
-use crate::setup::Setup;
+use crate::setup::{Setup, node_builder};
 
 /// Where a worker listens: it dials, so any free port will do.
 const LISTEN: &str = "0.0.0.0:0";
@@ -79,50 +76,12 @@ impl Worker {
     }
 }
 
+node_builder!(
+    WorkerBuilder,
+    "Where to bind the socket: `0.0.0.0` and any free port unless something else is given here."
+);
+
 impl WorkerBuilder {
-    /// The node's name. Without one it gets a random one, which it keeps in its store.
-    pub fn id(mut self, id: &str) -> Self {
-        self.setup.set_id(id);
-        self
-    }
-
-    /// Where to bind the socket: `0.0.0.0` and any free port unless something else is given here.
-    pub fn listen(mut self, address: &str) -> Self {
-        address.clone_into(&mut self.setup.listen);
-        self
-    }
-
-    /// How to find control nodes. May be called several times: what all strategies find is tried.
-    pub fn discover(mut self, strategy: impl Discover) -> Self {
-        self.setup.discover(strategy);
-        self
-    }
-
-    /// What the node is labelled with.
-    pub fn labels(mut self, labels: Labels) -> Self {
-        self.setup.labels = labels;
-        self
-    }
-
-    /// Adds a job class that the worker runs.
-    pub fn job<C: JobClass>(mut self, handler: impl JobHandler<C>) -> Self {
-        let registered = self.setup.jobs.register::<C, _>(handler);
-        self.setup.note(registered);
-        self
-    }
-
-    /// Timing and caps.
-    pub fn config(mut self, config: Config) -> Self {
-        self.setup.config = config;
-        self
-    }
-
-    /// What the node takes from outside; the real world unless something else is given here.
-    pub fn environment(mut self, environment: Environment) -> Self {
-        self.setup.environment = Some(environment);
-        self
-    }
-
     /// Starts the worker. It goes on looking for its control node for as long as it runs.
     ///
     /// # Errors
