@@ -103,36 +103,49 @@ impl Peers {
             }
             Input::LinkLost(link) => self.forget_link(link),
             Input::Stream(link, stream) => self.answering.insert(link, Lane::Request, stream),
-            Input::Forward(control, forward, reply) => match self.links.get(&control) {
-                None => {
-                    let refused = Outcome::NotExecuted(Reason::OwnerUnreachable(control));
-                    drop(reply.send(refused));
-                }
-                Some(_) if self.calls.len() >= PEER_CALLS_MAX => {
-                    drop(reply.send(Outcome::NotExecuted(Reason::Busy(Cap::CallsInFlight))));
-                }
-                Some(&link) => {
-                    self.calls.insert(forward.id.clone(), (link, reply));
-                    self.ask(link, forward);
-                }
-            },
+            Input::Forward(control, forward, reply) => self.handle_call(control, forward, reply),
             Input::Cancel(control, cancel) => {
                 self.calls.remove(&cancel.id);
                 if let Some(&link) = self.links.get(&control) {
                     self.ask(link, cancel);
                 }
             }
-            Input::Locate(control, worker, reply) => {
-                if let Some(&link) = self.links.get(&control) {
-                    self.located.entry((link, worker.clone())).or_default().push(reply);
-                    self.ask(link, Locate(worker));
-                }
-            }
+            Input::Locate(control, worker, reply) => self.handle_locate(&control, worker, reply),
             Input::Carrier(control, reply) => {
                 let carrier = self.links.get(&control).and_then(|link| self.asking.carrier(*link));
                 drop(reply.send(carrier.cloned()));
             }
         }
+    }
+
+    fn handle_call(&mut self, control: NodeId, forward: Forward, reply: oneshot::Sender<Outcome>) {
+        let Some(&link) = self.links.get(&control) else {
+            return drop(reply.send(Outcome::NotExecuted(Reason::OwnerUnreachable(control))));
+        };
+        if self.calls.len() >= PEER_CALLS_MAX {
+            // Callers that went away while this inbox was full could not say so.
+            self.calls.retain(|_, (_, waiting)| !waiting.is_closed());
+        }
+        if self.calls.len() >= PEER_CALLS_MAX {
+            return drop(reply.send(Outcome::NotExecuted(Reason::Busy(Cap::CallsInFlight))));
+        }
+        self.calls.insert(forward.id.clone(), (link, reply));
+        self.ask(link, forward);
+    }
+
+    /// Whoever gets no answer in time has gone away; a peer that never answers collects no questions.
+    fn handle_locate(&mut self, control: &NodeId, worker: NodeId, reply: oneshot::Sender<Hosting>) {
+        let Some(&link) = self.links.get(control) else { return };
+        if self.located.len() >= PEER_CALLS_MAX {
+            self.located.retain(|_, waiting| waiting.iter().any(|reply| !reply.is_closed()));
+        }
+        if self.located.len() >= PEER_CALLS_MAX {
+            return;
+        }
+        let waiting = self.located.entry((link, worker.clone())).or_default();
+        waiting.retain(|reply| !reply.is_closed());
+        waiting.push(reply);
+        self.ask(link, Locate(worker));
     }
 
     fn ask(&mut self, link: LinkId, message: impl Into<Message>) {
