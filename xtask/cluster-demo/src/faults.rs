@@ -30,7 +30,7 @@ impl Demo {
         let killed_at = self.now();
         self.processes.kill(&victim).await?;
         let orphans = self.board.control_killed(&victim);
-        self.work.control_killed(&victim);
+        self.work.node_lost(&victim);
         self.say(&format!("killed control node {victim}, which hosted {} of the workers", orphans.len()));
         if !self.pump_until(PATIENCE, |demo| demo.board.seen_down(&victim).is_some()).await? {
             return Ok(None);
@@ -76,6 +76,7 @@ impl Demo {
         if !self.pump_until(PATIENCE, lost).await? {
             return Ok(None);
         }
+        self.work.node_lost(&victim);
         let detected_ms = self.board.seen_lost(&victim).map_or(0, |at| millis(at - killed_at));
         self.check(&format!("{victim} was not connected after {detected_ms} ms"));
         Ok(Some(KilledWorker { detected_ms }))

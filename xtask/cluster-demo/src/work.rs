@@ -134,14 +134,11 @@ impl Work {
         }
     }
 
-    /// A control node was killed: nobody will say what became of what it had under way.
-    pub(crate) fn control_killed(&mut self, control: &str) {
-        let lost: Vec<u64> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| flight.control == control)
-            .map(|(number, _)| *number)
-            .collect();
+    /// A control node was killed, or a worker was lost: what was under way there goes again, elsewhere.
+    pub(crate) fn node_lost(&mut self, node: &str) {
+        let gone = |flight: &Flight| flight.control == node || flight.worker == node;
+        let lost: Vec<u64> =
+            self.flights.iter().filter(|(_, flight)| gone(flight)).map(|(number, _)| *number).collect();
         for number in lost {
             if let Some(flight) = self.flights.remove(&number) {
                 self.again(flight.file);
