@@ -25,6 +25,8 @@ pub enum CloseReason {
     Violation,
     /// The handshake was refused after one end believed it to be done.
     NotProven,
+    /// The peer's host has said that nobody listens there any more, and no ping was answered. Who reads this lives.
+    PresumedGone,
     /// A reason of the layer above.
     Application {
         /// The number that the layer above chose.
@@ -50,6 +52,7 @@ impl CloseReason {
             Self::Shutdown => (1, b""),
             Self::Duplicate => (2, b""),
             Self::Violation => (3, b""),
+            Self::PresumedGone => (4, b""),
             Self::NotProven => (0x1f, b""),
             Self::Application { code, detail } => {
                 let cut = detail.floor_char_boundary(Self::DETAIL_BYTES_MAX);
@@ -66,6 +69,7 @@ impl CloseReason {
             1 => Self::Shutdown,
             2 => Self::Duplicate,
             3 => Self::Violation,
+            4 => Self::PresumedGone,
             HANDSHAKE_CODE_FIRST..=HANDSHAKE_CODE_LAST => Self::NotProven,
             _ => match code.checked_sub(APPLICATION_CODE_BASE).map(u16::try_from) {
                 Some(Ok(code)) => Self::Application { code, detail: readable(detail) },
@@ -89,6 +93,7 @@ impl fmt::Display for CloseReason {
             Self::Duplicate => f.write_str("another link to the same peer is kept"),
             Self::Violation => f.write_str("the protocol was broken"),
             Self::NotProven => f.write_str("the handshake was refused"),
+            Self::PresumedGone => f.write_str("the peer takes this process for dead: it answered no ping"),
             Self::Application { code, detail } => write!(f, "{detail} (code {code})"),
             Self::Unknown { code } => write!(f, "a reason of a later version (code {code:#x})"),
         }
@@ -107,6 +112,10 @@ pub enum LinkLost {
     /// Nothing was heard from the peer for the idle time.
     #[error("nothing was heard from the peer for the idle time; dial again")]
     TimedOut,
+    /// The peer's host says that nobody listens there any more, and the peer has answered no ping since: its process
+    /// is dead.
+    #[error("the peer's host says that nobody listens there any more; dial again")]
+    ProcessGone,
     /// The peer no longer knows the link: it has started anew.
     #[error("the peer has started anew and does not know this link; dial again")]
     Reset,
@@ -128,6 +137,7 @@ mod tests {
             CloseReason::Shutdown,
             CloseReason::Duplicate,
             CloseReason::Violation,
+            CloseReason::PresumedGone,
             CloseReason::NotProven,
             CloseReason::Unknown { code: 9 },
             application,

@@ -4,8 +4,11 @@ mod admit;
 mod close;
 mod endpoint;
 mod entropy;
+mod evidence;
 mod frame;
 mod handshake;
+#[cfg(test)]
+mod liar;
 mod link;
 mod network;
 mod network_tokio;
@@ -23,9 +26,9 @@ pub use handshake::{
     Refusal, Step, WireRange,
 };
 pub use link::{DatagramError, FrameReceiver, FrameSender, Link, LinkId, Peer, StreamError};
-pub use network::{CongestionMark, Network, Received, Transmit, UdpSocket, Writable};
+pub use network::{CongestionMark, Network, Received, Transmit, UdpSocket, Unreachable, Writable};
 pub use network_tokio::TokioNetwork;
 pub use trust::{
-    CLUSTER_NAME_BYTES_MAX, ClusterId, ClusterNameError, Credential, LocalNode, Secret, SecretTextError,
-    WorkerCredential,
+    CLUSTER_NAME_BYTES_MAX, ClusterId, ClusterNameError, Credential, LocalNode, PASSWORD_BYTES_MAX,
+    PASSWORD_CHARACTERS_MIN, PasswordError, Secret, SecretTextError, WorkerCredential,
 };

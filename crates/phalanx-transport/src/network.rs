@@ -72,6 +72,9 @@ impl Default for Received {
 /// Ready when a socket may take another datagram.
 pub type Writable = Pin<Box<dyn Future<Output = io::Result<()>> + Send + Sync>>;
 
+/// Ready with an address at which nobody listens, see [`UdpSocket::unreachable`].
+pub type Unreachable = Pin<Box<dyn Future<Output = SocketAddr> + Send>>;
+
 /// A UDP socket that any number of tasks send on and one receives from.
 pub trait UdpSocket: Send + Sync + Debug + 'static {
     /// Sends, or says [`io::ErrorKind::WouldBlock`]; then whoever wants to send awaits [`writable`](Self::writable).
@@ -93,6 +96,15 @@ pub trait UdpSocket: Send + Sync + Debug + 'static {
         buffers: &mut [IoSliceMut<'_>],
         received: &mut [Received],
     ) -> Poll<io::Result<usize>>;
+
+    /// The next address for which the network says that nobody listens there: a host answers so (ICMP, port
+    /// unreachable) when the process that had the port is dead. It is a hint, since anybody can forge it. One caller at
+    /// a time; hints that nobody awaits may be lost. A network that has none never says anything.
+    ///
+    /// Cancellation safe.
+    fn unreachable(self: Arc<Self>) -> Unreachable {
+        Box::pin(std::future::pending())
+    }
 
     /// The address it is bound to.
     ///

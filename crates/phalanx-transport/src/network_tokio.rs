@@ -1,18 +1,36 @@
 //! The real network: tokio's sockets, driven through quinn-udp so that segmentation offload (GSO, GRO) and congestion
 //! marks work where the system has them.
+//!
+//! On Linux the socket also has an error queue (`error_queue`), which tells whose process is dead. That has two costs:
+//! an error about one datagram fails the next call, whomever that one concerns, so that such calls are repeated; and
+//! tokio takes the first error for the end of writing, so that its word that the socket may be written is worth nothing
+//! from then on.
+
+#[cfg(target_os = "linux")]
+mod error_queue;
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use quinn::udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSocketState};
-use tokio::io::Interest;
+use tokio::io::{Interest, Ready};
 
+#[cfg(target_os = "linux")]
+use crate::network::Unreachable;
 use crate::network::{CongestionMark, Network, Received, Transmit, UdpSocket, Writable};
 
 /// What is asked of the kernel for each direction: at 1 Gbit/s, 16 ms of traffic. It may grant less.
 const SOCKET_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+/// How often a call is made that fails because of an earlier datagram. Each failure takes one error away; more errors than
+/// this within one call come from a flood, and then a datagram is lost.
+const TRIES_MAX: usize = 4;
+/// How long to wait for a full send buffer once tokio cannot say when there is room: a sixteenth of what it takes to
+/// empty it at 1 Gbit/s.
+const FULL_BUFFER_PAUSE: Duration = Duration::from_millis(1);
 
 /// The real network. Sockets must be bound inside a tokio runtime with I/O enabled.
 ///
@@ -32,8 +50,12 @@ impl Network for TokioNetwork {
                 tracing::debug!(%error, "the system keeps its own size of socket buffer");
             }
         }
+        #[cfg(target_os = "linux")]
+        if let Err(error) = error_queue::enable(&socket) {
+            tracing::debug!(%error, "the system does not tell whose process is dead: links find out by silence");
+        }
         let io = tokio::net::UdpSocket::from_std(socket)?;
-        Ok(Arc::new(TokioSocket { io, state }))
+        Ok(Arc::new(TokioSocket { io, state, is_full: AtomicBool::new(false) }))
     }
 }
 
@@ -41,6 +63,34 @@ impl Network for TokioNetwork {
 struct TokioSocket {
     io: tokio::net::UdpSocket,
     state: UdpSocketState,
+    /// The last datagram found no room in the send buffer.
+    is_full: AtomicBool,
+}
+
+impl TokioSocket {
+    fn send(&self, transmit: &quinn::udp::Transmit<'_>) -> io::Result<()> {
+        let mut outcome = Ok(());
+        for _ in 0..TRIES_MAX {
+            outcome = self.state.try_send((&self.io).into(), transmit);
+            match &outcome {
+                Err(error) if is_of_earlier_datagram(error) => {}
+                _ => break,
+            }
+        }
+        outcome
+    }
+}
+
+/// Whether an error may tell of a datagram that was sent before, perhaps to somebody else. Elsewhere than on Linux a socket
+/// that talks to everybody hears of no such thing.
+fn is_of_earlier_datagram(error: &io::Error) -> bool {
+    #[cfg(target_os = "linux")]
+    return error_queue::is_from_network(error);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = error;
+        false
+    }
 }
 
 impl UdpSocket for TokioSocket {
@@ -52,11 +102,45 @@ impl UdpSocket for TokioSocket {
             segment_size: transmit.segment_bytes,
             src_ip: transmit.source,
         };
-        self.io.try_io(Interest::WRITABLE, || self.state.send((&self.io).into(), &transmit))
+        let outcome = self.io.try_io(Interest::WRITABLE, || self.send(&transmit));
+        let is_full = outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        if is_full {
+            self.is_full.store(true, Ordering::Relaxed);
+        }
+        outcome
     }
 
     fn writable(self: Arc<Self>) -> Writable {
-        Box::pin(async move { self.io.writable().await })
+        Box::pin(async move {
+            if self.is_full.load(Ordering::Relaxed) {
+                let ready = self.io.ready(Interest::WRITABLE).await?;
+                if (ready & Ready::WRITABLE).is_empty() {
+                    tokio::time::sleep(FULL_BUFFER_PAUSE).await;
+                }
+                self.is_full.store(false, Ordering::Relaxed);
+            }
+            Ok(())
+        })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn unreachable(self: Arc<Self>) -> Unreachable {
+        Box::pin(async move {
+            // Fails only when the runtime ends.
+            while self.io.ready(Interest::ERROR).await.is_ok() {
+                match self.io.try_io(Interest::ERROR, || error_queue::read(&self.io)) {
+                    Ok(Some(address)) => return address,
+                    // An error of another kind, or none any more.
+                    Ok(None) => tokio::task::yield_now().await,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => {
+                        tracing::debug!(%error, "the error queue of the socket cannot be read");
+                        break;
+                    }
+                }
+            }
+            std::future::pending().await
+        })
     }
 
     fn poll_recv(
@@ -86,6 +170,7 @@ impl UdpSocket for TokioSocket {
                     return Poll::Ready(Ok(count));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if is_of_earlier_datagram(&error) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -123,3 +208,7 @@ fn from_quinn(mark: EcnCodepoint) -> CongestionMark {
         EcnCodepoint::Ce => CongestionMark::Congested,
     }
 }
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::admit::Admit;
 use crate::close::CloseReason;
+use crate::evidence::Evidence;
 use crate::handshake::{
     EXPORTER_BYTES, EXPORTER_LABEL, End, Handshake, HandshakeError, HandshakeEvent, MESSAGE_BYTES_MAX,
     Proven, Refusal, Step,
@@ -27,6 +28,7 @@ pub(crate) struct Prover {
     pub(crate) admit: Arc<dyn Admit>,
     pub(crate) handshake_timeout: Duration,
     pub(crate) endpoint_closed: Arc<OnceLock<CloseReason>>,
+    pub(crate) evidence: Arc<Evidence>,
 }
 
 /// How a handshake ended without a link.
@@ -92,7 +94,9 @@ impl Prover {
                 widen(&connection, end, streams_max(self.local.role, role));
                 let remote = Some(canonical(connection.remote_address()));
                 let peer = Peer { boot, role, remote, dialled: end == End::Dialler, wire };
-                Ok(Link::quic(QuicCarrier::new(connection, self.endpoint_closed.clone()), peer))
+                let carrier = Arc::new(QuicCarrier::new(connection, self.endpoint_closed.clone()));
+                self.evidence.watch(&carrier);
+                Ok(Link::quic(carrier, peer))
             }
             Err(error) => {
                 if let ProofError::Here(error) = &error {

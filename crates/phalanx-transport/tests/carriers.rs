@@ -267,6 +267,54 @@ on_both_carriers! {
         }
     }
 
+    /// More than any window holds is under way when the link is closed, and nothing is missing; the peer reads the last of
+    /// it after the close.
+    async fn a_close_that_flushes_loses_nothing_that_was_sent(ends: Ends) {
+        let (mut kept, _kept) = ends.a.open(Lane::Control).await.unwrap();
+        let reason = CloseReason::Application { code: 7, detail: "moved".into() };
+        let send = async {
+            kept.send(1, "kept open").await.unwrap();
+            for n in 0..40_u8 {
+                let (mut sender, _receiver) = ends.a.open(Lane::Bulk).await.unwrap();
+                sender.send(2, vec![n; 100_000]).await.unwrap();
+            }
+            assert!(ends.a.close_flushed(reason.clone(), Duration::from_secs(20)).await);
+            assert_eq!(ends.a.open(Lane::Bulk).await.unwrap_err(), LinkLost::ClosedHere(reason.clone()));
+            assert!(kept.send(1, "late").await.is_err());
+        };
+        let accept = async {
+            let mut streams = Vec::new();
+            for _ in 0..41 {
+                streams.push(ends.b.accept().await.unwrap());
+            }
+            streams
+        };
+        let ((), mut streams) = tokio::join!(send, accept);
+        assert_eq!(ends.b.closed().await, LinkLost::ClosedByPeer(reason.clone()));
+        let (mut large, mut small) = (0, 0);
+        for (_, _, receiver) in &mut streams {
+            match receiver.next(&CAPS).await.unwrap().unwrap() {
+                Frame { kind: 1, body } => small += usize::from(body == "kept open"),
+                Frame { body, .. } => large += usize::from(body.len() == 100_000),
+            }
+        }
+        assert_eq!((large, small), (40, 1));
+        assert!(!ends.a.close_flushed(CloseReason::Shutdown, Duration::ZERO).await, "it was closed before");
+    }
+
+    /// Streams that the peer stopped give their places back, though the link keeps their sending halves for a while.
+    async fn stopped_streams_take_no_place(ends: Ends) {
+        for _ in 0..600 {
+            let (mut sender, receiver) = ends.a.open(Lane::Request).await.unwrap();
+            sender.send(1, "unwanted").await.unwrap();
+            drop(ends.b.accept().await.unwrap());
+            while sender.send(1, "more").await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+            drop((sender, receiver));
+        }
+    }
+
     async fn a_link_that_nobody_holds_is_closed(ends: Ends) {
         let Ends { a, b, _endpoints } = ends;
         let (sender, receiver) = a.open(Lane::Control).await.unwrap();

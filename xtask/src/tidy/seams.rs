@@ -50,6 +50,16 @@ const ALLOWED: &[Allowed] = &[
         reason: "the lifetime of tokens, on tokio's clock, which can be paused",
     },
     Allowed {
+        file: "crates/phalanx-transport/src/evidence/mod.rs",
+        word: "Instant::now",
+        reason: "when a peer is pinged, on tokio's clock, which can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx/src/cluster.rs",
+        word: "Instant::now",
+        reason: "until when the expected control nodes are waited for, on tokio's clock, which can be paused",
+    },
+    Allowed {
         file: "crates/phalanx/src/environment.rs",
         word: "SystemTime::now",
         reason: "the real wall clock behind the seam",

@@ -10,7 +10,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::{AdmitAll, FrameCaps, Secret, SystemEntropy, TokioNetwork};
+use crate::{AdmitAll, FrameCaps, FrameSender, Secret, SystemEntropy, TokioNetwork};
+
+mod closing;
 
 /// What was logged by this crate, at info or above, on this thread.
 #[derive(Clone, Default)]
@@ -81,6 +83,18 @@ fn here() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
+fn prover(local: LocalNode, credential: impl Into<Credential>, admit: Arc<dyn Admit>) -> Prover {
+    Prover {
+        local,
+        credential: credential.into(),
+        entropy: Arc::new(SystemEntropy::new()),
+        admit,
+        handshake_timeout: EndpointConfig::default().handshake_timeout,
+        endpoint_closed: Arc::default(),
+        evidence: Arc::default(),
+    }
+}
+
 fn bind_with(
     config: EndpointConfig,
     node: LocalNode,
@@ -88,14 +102,7 @@ fn bind_with(
     admit: Arc<dyn Admit>,
 ) -> Endpoint {
     // The check of the credential is left out, so that a node can lie.
-    let prover = Prover {
-        local: node,
-        credential: credential.into(),
-        entropy: Arc::new(SystemEntropy::new()),
-        admit,
-        handshake_timeout: config.handshake_timeout,
-        endpoint_closed: Arc::default(),
-    };
+    let prover = Prover { handshake_timeout: config.handshake_timeout, ..prover(node, credential, admit) };
     Endpoint::bind_unchecked(config, prover, here(), &TokioNetwork).unwrap()
 }
 
@@ -287,12 +294,12 @@ async fn too_many_handshakes_are_answered_busy_and_some_by_a_detour() {
 async fn stranger(to: &Endpoint) -> (quinn::Endpoint, Connection) {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
     let tls = Tls::new(&*entropy).unwrap();
-    let settings = Settings::new(&EndpointConfig::default(), &tls, &entropy);
+    let settings = Settings::new(&EndpointConfig::default(), &tls, &entropy, &[7; 64]);
     let socket = TokioNetwork.bind(here()).unwrap();
     let quinn = quinn::Endpoint::new_with_abstract_socket(
         settings.endpoint,
         None,
-        Arc::new(Adapter::new(socket)),
+        Arc::new(Adapter::new(socket, Arc::default())),
         Arc::new(TokioRuntime),
     )
     .unwrap();
@@ -422,4 +429,6 @@ fn the_futures_can_move_between_threads() {
     check(|| link.unwrap().open(Lane::Bulk));
     check(|| link.unwrap().accept());
     check(|| link.unwrap().closed());
+    check(|| link.unwrap().close_flushed(CloseReason::Shutdown, Duration::ZERO));
+    check(|| endpoint.unwrap().close_flushed(CloseReason::Shutdown, Duration::ZERO));
 }

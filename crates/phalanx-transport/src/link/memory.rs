@@ -174,7 +174,12 @@ impl MemoryCarrier {
     }
 
     pub(super) async fn accept(&self) -> Result<(Lane, Halves), LinkLost> {
-        let arrived = self.0.unless_lost(async { self.here().arrived.lock().await.recv().await }).await?;
+        // What came before the link was lost is still taken.
+        let arrived = tokio::select! {
+            biased;
+            arrived = async { self.here().arrived.lock().await.recv().await } => arrived,
+            lost = self.0.closed() => return Err(lost),
+        };
         let Some(Arrival { lane, inward, outward, permit }) = arrived else {
             return Err(LinkLost::ClosedHere(CloseReason::Dropped));
         };
@@ -190,6 +195,9 @@ impl MemoryCarrier {
         let (bytes, bytes_max) = (datagram.len(), DATAGRAM_BYTES_MAX);
         if bytes > bytes_max {
             return Err(DatagramError::TooLarge { bytes, bytes_max });
+        }
+        if bytes == 0 {
+            return Ok(());
         }
         let end = self.there();
         let mut datagrams = lock(&end.datagrams);

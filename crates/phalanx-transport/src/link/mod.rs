@@ -115,8 +115,8 @@ enum Carrier {
 }
 
 impl Link {
-    pub(crate) fn quic(carrier: QuicCarrier, peer: Peer) -> Self {
-        Self(Arc::new(Inner { id: LinkId::next(), peer, carrier: Carrier::Quic(Arc::new(carrier)) }))
+    pub(crate) fn quic(carrier: Arc<QuicCarrier>, peer: Peer) -> Self {
+        Self(Arc::new(Inner { id: LinkId::next(), peer, carrier: Carrier::Quic(carrier) }))
     }
 
     /// Two ends of a link in memory, as between a control node and the worker in the same process. The first belongs to
@@ -147,7 +147,7 @@ impl Link {
     #[must_use]
     pub fn remote(&self) -> Option<SocketAddr> {
         match &self.0.carrier {
-            Carrier::Quic(quic) => Some(canonical(quic.connection().remote_address())),
+            Carrier::Quic(quic) => Some(quic.remote()),
             Carrier::Memory(_) => None,
         }
     }
@@ -156,7 +156,7 @@ impl Link {
     #[must_use]
     pub fn round_trip(&self) -> Duration {
         match &self.0.carrier {
-            Carrier::Quic(quic) => quic.connection().rtt(),
+            Carrier::Quic(quic) => quic.round_trip(),
             Carrier::Memory(_) => Duration::ZERO,
         }
     }
@@ -197,7 +197,8 @@ impl Link {
         Ok((lane, sender, receiver))
     }
 
-    /// Sends a datagram at once, or not at all; it may be lost. When many wait, the oldest is dropped.
+    /// Sends a datagram at once, or not at all; it may be lost. When many wait, the oldest is dropped. An empty one only
+    /// shows the peer's link that this end lives: the peer's user does not see it.
     ///
     /// # Errors
     /// [`DatagramError`]; it was not sent.
@@ -236,6 +237,26 @@ impl Link {
         match &self.0.carrier {
             Carrier::Quic(quic) => quic.close(reason),
             Carrier::Memory(memory) => memory.close(reason),
+        }
+    }
+
+    /// Closes the link once the peer has every frame whose [`send`](FrameSender::send) has returned, at the latest after
+    /// `limit`; whether the peer has them all. What the peer has it can still read after the close.
+    ///
+    /// From the call on no stream is opened, and each stream of this end is finished: a send that still waits for room
+    /// ends, with a part of its frame sent or not, and a further one fails with [`StreamError::Finished`]. Datagrams are not
+    /// waited for.
+    ///
+    /// Cancellation: a call that was dropped has closed the link at once.
+    pub async fn close_flushed(&self, reason: CloseReason, limit: Duration) -> bool {
+        match &self.0.carrier {
+            Carrier::Quic(quic) => quic.close_flushed(reason, limit).await,
+            Carrier::Memory(memory) => {
+                // What is in memory has arrived.
+                let is_open = memory.close_reason().is_none();
+                memory.close(reason);
+                is_open
+            }
         }
     }
 
@@ -293,7 +314,7 @@ fn quic_stream(
     (send, recv): (quinn::SendStream, quinn::RecvStream),
 ) -> (FrameSender, FrameReceiver) {
     (
-        FrameSender::new(SendHalf::Quic(send, quic.clone())),
+        FrameSender::new(SendHalf::Quic(quic.outgoing().add(send), quic.clone())),
         FrameReceiver::new(RecvHalf::Quic(recv, quic.clone())),
     )
 }

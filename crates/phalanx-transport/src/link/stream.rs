@@ -2,15 +2,17 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
+use quinn::{ReadError, RecvStream, WriteError};
 
 use super::memory::{MemoryRecv, MemorySend};
 use crate::close::LinkLost;
 use crate::frame::{Frame, FrameCaps, FrameDecoder, FrameError, encode_frames};
 use crate::quic::carrier::QuicCarrier;
+use crate::quic::outgoing::Outgoing;
 
 /// The code of a stream that its owner gave up.
 pub(crate) const GIVEN_UP: u32 = 0;
@@ -44,7 +46,7 @@ pub enum StreamError {
 }
 
 pub(super) enum SendHalf {
-    Quic(SendStream, Arc<QuicCarrier>),
+    Quic(Arc<Outgoing>, Arc<QuicCarrier>),
     Memory(MemorySend),
 }
 
@@ -53,13 +55,11 @@ impl SendHalf {
     async fn write(&mut self, chunks: &mut VecDeque<Bytes>) -> Result<(), StreamError> {
         match self {
             Self::Quic(send, carrier) => {
-                let written = send.write_chunks(chunks.make_contiguous()).await.map_err(|e| match e {
+                poll_fn(|cx| send.poll_write(cx, chunks)).await.map_err(|error| match error {
                     WriteError::Stopped(_) => StreamError::Stopped,
                     WriteError::ConnectionLost(error) => StreamError::Link(carrier.lost(&error)),
                     WriteError::ClosedStream | WriteError::ZeroRttRejected => StreamError::Finished,
-                })?;
-                chunks.drain(..written.chunks);
-                Ok(())
+                })
             }
             Self::Memory(send) => send.write(chunks).await,
         }
@@ -67,15 +67,20 @@ impl SendHalf {
 
     fn finish(&mut self) -> Result<(), StreamError> {
         match self {
-            Self::Quic(send, _) => send.finish().map_err(|_| StreamError::Finished),
+            Self::Quic(send, _) => {
+                if send.finish() {
+                    Ok(())
+                } else {
+                    Err(StreamError::Finished)
+                }
+            }
             Self::Memory(send) => send.finish(),
         }
     }
 
     fn reset(&mut self) {
         match self {
-            // Fails only when the stream is over already.
-            Self::Quic(send, _) => drop(send.reset(VarInt::from_u32(GIVEN_UP))),
+            Self::Quic(send, _) => send.reset(GIVEN_UP),
             Self::Memory(send) => send.reset(),
         }
     }

@@ -1,6 +1,8 @@
 //! A link carried by a QUIC connection: quinn's calls and errors in our words.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -9,9 +11,11 @@ use futures_util::stream::FuturesUnordered;
 use phalanx_base::Lane;
 use quinn::{Connection, ConnectionError, RecvStream, SendDatagramError, SendStream, VarInt};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::close::{CloseReason, LinkLost};
-use crate::link::{DatagramError, priority};
+use crate::link::{DatagramError, canonical, priority};
+use crate::quic::outgoing::OutgoingStreams;
 
 /// The code with which a stream of a lane that we do not know is refused.
 const UNKNOWN_LANE: u32 = 1;
@@ -20,9 +24,20 @@ const UNKNOWN_LANE: u32 = 1;
 #[derive(Debug)]
 pub(crate) struct QuicCarrier {
     connection: Connection,
-    closed_here: OnceLock<CloseReason>,
+    /// Why this end closes it: quinn does not keep that.
+    ending: OnceLock<Ending>,
+    outgoing: OutgoingStreams,
     endpoint_closed: Arc<OnceLock<CloseReason>>,
     arrivals: Mutex<Arrivals>,
+}
+
+/// How a link ends at the will of this end.
+#[derive(Debug)]
+struct Ending {
+    /// What is said here.
+    lost: LinkLost,
+    /// What the peer is told.
+    told: CloseReason,
 }
 
 type Arrival = (Lane, SendStream, RecvStream);
@@ -34,15 +49,24 @@ struct Arrivals(FuturesUnordered<BoxFuture<'static, Option<Arrival>>>);
 
 impl QuicCarrier {
     pub(crate) fn new(connection: Connection, endpoint_closed: Arc<OnceLock<CloseReason>>) -> Self {
-        let (closed_here, arrivals) = (OnceLock::new(), Mutex::default());
-        Self { connection, closed_here, endpoint_closed, arrivals }
+        let (ending, outgoing, arrivals) = (OnceLock::new(), OutgoingStreams::default(), Mutex::default());
+        Self { connection, ending, outgoing, endpoint_closed, arrivals }
     }
 
+    /// The sending halves of this link's streams.
+    pub(crate) fn outgoing(&self) -> &OutgoingStreams {
+        &self.outgoing
+    }
+
+    #[cfg(test)]
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
 
     pub(crate) async fn open(&self, lane: Lane) -> Result<(SendStream, RecvStream), LinkLost> {
+        if let Some(ending) = self.ending.get() {
+            return Err(ending.lost.clone());
+        }
         let (mut send, recv) = self.connection.open_bi().await.map_err(|error| self.lost(&error))?;
         // Fails only when the link is lost, which the write reports better.
         let _ = send.set_priority(priority(lane));
@@ -84,7 +108,33 @@ impl QuicCarrier {
     }
 
     pub(crate) async fn recv_datagram(&self) -> Result<Bytes, LinkLost> {
-        self.connection.read_datagram().await.map_err(|error| self.lost(&error))
+        loop {
+            let datagram = self.connection.read_datagram().await.map_err(|error| self.lost(&error))?;
+            // An empty one is a ping, which QUIC has answered.
+            if !datagram.is_empty() {
+                return Ok(datagram);
+            }
+        }
+    }
+
+    /// Sends what the peer must acknowledge, and its user never sees: an empty datagram.
+    pub(crate) fn ping(&self) {
+        // Fails only when the link is lost.
+        let _ = self.connection.send_datagram(Bytes::new());
+    }
+
+    /// How many acknowledgements have come, each in a packet that only the peer can have made.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.connection.stats().frame_rx.acks
+    }
+
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.connection.rtt()
+    }
+
+    /// Where the peer is now.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        canonical(self.connection.remote_address())
     }
 
     pub(crate) fn datagram_bytes_max(&self) -> usize {
@@ -92,9 +142,34 @@ impl QuicCarrier {
     }
 
     pub(crate) fn close(&self, reason: CloseReason) {
+        self.end(|| Ending { lost: LinkLost::ClosedHere(reason.clone()), told: reason });
+    }
+
+    /// The peer's process is dead. Should it live after all, it learns that this end has given it up.
+    pub(crate) fn process_gone(&self) {
+        self.end(|| Ending { lost: LinkLost::ProcessGone, told: CloseReason::PresumedGone });
+    }
+
+    /// Takes no more to send, waits until the peer has what was sent, then closes; also when it is dropped.
+    pub(crate) async fn close_flushed(&self, reason: CloseReason, limit: Duration) -> bool {
+        struct CloseAtLast<'a>(&'a QuicCarrier);
+        impl Drop for CloseAtLast<'_> {
+            fn drop(&mut self) {
+                // The reason was given before.
+                self.0.close(CloseReason::Dropped);
+            }
+        }
+        if self.connection.close_reason().is_some() {
+            return false;
+        }
+        self.ending.get_or_init(|| Ending { lost: LinkLost::ClosedHere(reason.clone()), told: reason });
+        let _close = CloseAtLast(self);
+        timeout(limit, self.outgoing.finish_all()).await.unwrap_or(false)
+    }
+
+    fn end(&self, ending: impl FnOnce() -> Ending) {
         if self.connection.close_reason().is_none() {
-            let reason = self.closed_here.get_or_init(|| reason);
-            let (code, detail) = reason.encode();
+            let (code, detail) = self.ending.get_or_init(ending).told.encode();
             self.connection.close(code.into(), detail);
         }
     }
@@ -112,8 +187,9 @@ impl QuicCarrier {
     pub(crate) fn lost(&self, error: &ConnectionError) -> LinkLost {
         match error {
             ConnectionError::LocallyClosed => {
-                let reason = self.closed_here.get().or_else(|| self.endpoint_closed.get());
-                LinkLost::ClosedHere(reason.cloned().unwrap_or(CloseReason::Dropped))
+                let by_endpoint = || self.endpoint_closed.get().cloned().map(LinkLost::ClosedHere);
+                let ending = self.ending.get().map(|ending| ending.lost.clone()).or_else(by_endpoint);
+                ending.unwrap_or(LinkLost::ClosedHere(CloseReason::Dropped))
             }
             error => link_lost(error),
         }

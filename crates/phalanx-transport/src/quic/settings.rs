@@ -45,17 +45,23 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn new(config: &EndpointConfig, tls: &Tls, entropy: &Arc<dyn Entropy>) -> Self {
+    /// `reset_key` outlives the process: by it a new one ends the connections of the old one.
+    pub(crate) fn new(
+        config: &EndpointConfig,
+        tls: &Tls,
+        entropy: &Arc<dyn Entropy>,
+        reset_key: &[u8],
+    ) -> Self {
         Self {
-            endpoint: endpoint(entropy),
+            endpoint: endpoint(entropy, reset_key),
             server: server(config, tls, &**entropy),
             client: client(config, tls, entropy),
         }
     }
 }
 
-fn endpoint(entropy: &Arc<dyn Entropy>) -> quinn::EndpointConfig {
-    let reset_key = hmac::Key::new(hmac::HMAC_SHA256, &draw::<64>(&**entropy));
+fn endpoint(entropy: &Arc<dyn Entropy>, reset_key: &[u8]) -> quinn::EndpointConfig {
+    let reset_key = hmac::Key::new(hmac::HMAC_SHA256, reset_key);
     let mut endpoint = quinn::EndpointConfig::new(Arc::new(reset_key));
     let ids = RandomIds(entropy.clone());
     endpoint.cid_generator(move || Box::new(ids.clone())).rng_seed(Some(draw(&**entropy)));
@@ -90,12 +96,12 @@ fn client(config: &EndpointConfig, tls: &Tls, entropy: &Arc<dyn Entropy>) -> qui
     client
 }
 
-/// Limits as they are before the proof; [`widen`] raises them after it.
 /// The round trip that is assumed before the first was seen. RFC 9002 suggests 333 ms, with which a first packet that is
 /// lost, because the peer's process is a moment younger, costs a second, and the next one three. A longer path costs a
 /// repeated packet or two.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 
+/// Limits as they are before the proof; [`widen`] raises them after it.
 fn transport(config: &EndpointConfig, streams: u32) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport.initial_rtt(INITIAL_RTT);

@@ -1,43 +1,93 @@
 //! Our [`UdpSocket`] as quinn wants it.
 //!
 //! quinn's endpoint ends on any error of its socket but one. An error that tells of a single peer (an ICMP message, say,
-//! which anybody can forge) must not end the node, so it is turned into that one, which quinn ignores.
+//! which anybody can forge) must not end the node, so it is turned into that one, which quinn ignores. quinn's
+//! connections likewise end when a packet cannot be sent; here that packet is lost, as on the way, and nothing else.
+//!
+//! What the network says of dead peers is collected here too: quinn polls its socket whenever anything happens to it, so
+//! that this needs no task of its own, and ends with the socket.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::task::{Context, Poll, ready};
 
 use quinn::udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, Transmit as QuinnTransmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
-use crate::network::{CongestionMark, Received, Transmit, UdpSocket, Writable};
+use crate::evidence::Evidence;
+use crate::network::{CongestionMark, Received, Transmit, UdpSocket, Unreachable, Writable};
 
-/// A socket of ours inside quinn.
-#[derive(Debug)]
-pub(crate) struct Adapter(Arc<dyn UdpSocket>);
+/// How many hints are taken at a time, so that a flood of them does not hold up packets.
+const HINTS_MAX: usize = 16;
+
+/// A socket of ours inside quinn, until it is released.
+pub(crate) struct Adapter {
+    /// Gone once everything is over: quinn and each connection hold this value longer than the port may be taken.
+    socket: RwLock<Option<Arc<dyn UdpSocket>>>,
+    hint: Mutex<Option<Unreachable>>,
+    evidence: Arc<Evidence>,
+}
 
 impl Adapter {
-    pub(crate) fn new(socket: Arc<dyn UdpSocket>) -> Self {
-        Self(socket)
+    pub(crate) fn new(socket: Arc<dyn UdpSocket>, evidence: Arc<Evidence>) -> Self {
+        Self { socket: RwLock::new(Some(socket)), hint: Mutex::default(), evidence }
+    }
+
+    /// Lets the socket go, and its port with it. Nothing is sent or received any more.
+    pub(crate) fn release(&self) {
+        drop(self.socket.write().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.hint.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Held while the socket is used, so that nobody has it any more once it is released.
+    fn socket(&self) -> RwLockReadGuard<'_, Option<Arc<dyn UdpSocket>>> {
+        self.socket.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Passes on what the network says of dead peers.
+    fn poll_hints(&self, socket: &Arc<dyn UdpSocket>, cx: &mut Context<'_>) {
+        let mut hint = self.hint.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..HINTS_MAX {
+            let next = hint.get_or_insert_with(|| socket.clone().unreachable());
+            let Poll::Ready(address) = next.as_mut().poll(cx) else { return };
+            *hint = None;
+            self.evidence.hint(address);
+        }
+        cx.waker().wake_by_ref();
+    }
+}
+
+impl fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adapter").field("socket", &self.socket).finish_non_exhaustive()
     }
 }
 
 impl AsyncUdpSocket for Adapter {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        Box::pin(Poller { socket: self.0.clone(), waiting: None })
+        Box::pin(Poller { adapter: self, waiting: None })
     }
 
     fn try_send(&self, transmit: &QuinnTransmit<'_>) -> io::Result<()> {
-        self.0.try_send(&Transmit {
+        let socket = self.socket();
+        let Some(socket) = &*socket else { return Ok(()) };
+        let outcome = socket.try_send(&Transmit {
             destination: transmit.destination,
             mark: transmit.ecn.map(mark_of),
             contents: transmit.contents,
             segment_bytes: transmit.segment_size,
             source: transmit.src_ip,
-        })
+        });
+        match outcome {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                tracing::trace!(destination = %transmit.destination, %error, "a packet was not sent");
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     fn poll_recv(
@@ -48,7 +98,11 @@ impl AsyncUdpSocket for Adapter {
     ) -> Poll<io::Result<usize>> {
         let mut received = [Received::default(); BATCH_SIZE];
         let room = buffers.len().min(meta.len()).min(BATCH_SIZE);
-        let count = match ready!(self.0.poll_recv(cx, &mut buffers[..room], &mut received[..room])) {
+        // Without a socket nothing ever comes; whoever holds quinn's driver awake then is not the socket.
+        let socket = self.socket();
+        let Some(socket) = &*socket else { return Poll::Pending };
+        self.poll_hints(socket, cx);
+        let count = match ready!(socket.poll_recv(cx, &mut buffers[..room], &mut received[..room])) {
             Ok(count) => count.min(room),
             Err(error) if passes(error.kind()) => {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
@@ -67,19 +121,19 @@ impl AsyncUdpSocket for Adapter {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket().as_ref().ok_or(io::ErrorKind::NotConnected)?.local_addr()
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.0.transmit_segments_max()
+        self.socket().as_ref().map_or(1, |socket| socket.transmit_segments_max())
     }
 
     fn max_receive_segments(&self) -> usize {
-        self.0.receive_segments_max()
+        self.socket().as_ref().map_or(1, |socket| socket.receive_segments_max())
     }
 
     fn may_fragment(&self) -> bool {
-        self.0.may_fragment()
+        self.socket().as_ref().is_some_and(|socket| socket.may_fragment())
     }
 }
 
@@ -114,14 +168,16 @@ fn code_point_of(mark: CongestionMark) -> EcnCodepoint {
 
 /// Waits until the socket may take another datagram, for one connection.
 struct Poller {
-    socket: Arc<dyn UdpSocket>,
+    adapter: Arc<Adapter>,
     waiting: Option<Writable>,
 }
 
 impl UdpPoller for Poller {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let waiting = this.waiting.get_or_insert_with(|| this.socket.clone().writable());
+        let socket = this.adapter.socket();
+        let Some(socket) = &*socket else { return Poll::Ready(Ok(())) };
+        let waiting = this.waiting.get_or_insert_with(|| socket.clone().writable());
         let outcome = ready!(waiting.as_mut().poll(cx));
         this.waiting = None;
         Poll::Ready(outcome)
@@ -130,6 +186,6 @@ impl UdpPoller for Poller {
 
 impl fmt::Debug for Poller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Poller").field("socket", &self.socket).finish_non_exhaustive()
+        f.debug_struct("Poller").field("adapter", &self.adapter).finish_non_exhaustive()
     }
 }

@@ -5,11 +5,18 @@ use std::sync::Arc;
 
 use phalanx_base::Role;
 use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
+use zeroize::Zeroizing;
 
-use super::secret::{KEY_BYTES, Secret, WorkerCredential, pair, public_key};
+use super::cluster::LocalNode;
+use super::secret::{KEY_BYTES, Secret, WorkerCredential, expand, pair, public_key, reset_seed};
 
 /// The length of a proof: a signature of Ed25519.
 pub(crate) const SIGNATURE_BYTES: usize = 64;
+
+/// The length of a key for stateless resets: a block of SHA-256, for HMAC.
+const RESET_KEY_BYTES: usize = 64;
+/// Sets those keys apart from all others.
+const RESET_SALT: &[u8] = b"phalanx/1 stateless reset";
 
 /// What a node proves itself with, made from a [`Secret`] or a [`WorkerCredential`]. Cheap to clone.
 #[derive(Clone)]
@@ -18,6 +25,8 @@ pub struct Credential(Arc<Keys>);
 struct Keys {
     control: Option<Ed25519KeyPair>,
     worker: Ed25519KeyPair,
+    control_reset: Option<Zeroizing<[u8; KEY_BYTES]>>,
+    worker_reset: Zeroizing<[u8; KEY_BYTES]>,
     control_public: [u8; KEY_BYTES],
     worker_public: [u8; KEY_BYTES],
 }
@@ -52,6 +61,18 @@ impl Credential {
         UnparsedPublicKey::new(&ED25519, public).verify(message, signature).is_ok()
     }
 
+    /// The key with which a node says that it does not know a connection (RFC 9000, section 10.3.2). The same after each
+    /// start of the node, so that a new process can end the links of the old one; another for each node, so that none
+    /// can be made to say it for another.
+    pub(crate) fn reset_key(&self, local: &LocalNode) -> Zeroizing<[u8; RESET_KEY_BYTES]> {
+        let seed = match (local.role, &self.0.control_reset) {
+            (Role::Control, Some(seed)) => seed,
+            _ => &self.0.worker_reset,
+        };
+        let purpose = [local.cluster.as_bytes(), b"\0", local.boot.node.as_str().as_bytes()].concat();
+        expand(RESET_SALT, seed.as_slice(), &purpose)
+    }
+
     /// What the cluster's id is derived from.
     pub(crate) fn control_public(&self) -> &[u8; KEY_BYTES] {
         &self.0.control_public
@@ -64,6 +85,8 @@ impl Credential {
         Self(Arc::new(Keys {
             control: Some(pair(&worker.seed)),
             worker: pair(&worker.seed),
+            control_reset: None,
+            worker_reset: reset_seed(&worker.seed),
             control_public: honest.0.control_public,
             worker_public: honest.0.worker_public,
         }))
@@ -72,9 +95,17 @@ impl Credential {
 
 impl From<&Secret> for Credential {
     fn from(secret: &Secret) -> Self {
-        let (control, worker) = (pair(&secret.control_seed()), pair(&secret.worker_seed()));
+        let (control_seed, worker_seed) = (secret.control_seed(), secret.worker_seed());
+        let (control, worker) = (pair(&control_seed), pair(&worker_seed));
         let (control_public, worker_public) = (public_key(&control), public_key(&worker));
-        Self(Arc::new(Keys { control: Some(control), worker, control_public, worker_public }))
+        Self(Arc::new(Keys {
+            control: Some(control),
+            worker,
+            control_reset: Some(reset_seed(&control_seed)),
+            worker_reset: reset_seed(&worker_seed),
+            control_public,
+            worker_public,
+        }))
     }
 }
 
@@ -91,6 +122,8 @@ impl From<WorkerCredential> for Credential {
         Self(Arc::new(Keys {
             control: None,
             worker,
+            control_reset: None,
+            worker_reset: reset_seed(&credential.seed),
             control_public: credential.control_public,
             worker_public,
         }))
@@ -106,6 +139,8 @@ impl fmt::Debug for Credential {
 
 #[cfg(test)]
 mod tests {
+    use phalanx_base::{Boot, Generation, NodeId};
+
     use super::*;
     use crate::SystemEntropy;
 
@@ -124,6 +159,15 @@ mod tests {
         let signature = worker.sign(Role::Worker, b"m").unwrap();
         assert!(whole.verify(Role::Worker, b"m", &signature));
         assert!(!whole.verify(Role::Control, b"m", &signature), "the two roles have different keys");
+        let local = |name: &str, role| LocalNode {
+            cluster: "media".into(),
+            boot: Boot { node: NodeId::new(name).unwrap(), generation: Generation::from_u64(1) },
+            role,
+        };
+        let key = whole.reset_key(&local("w", Role::Worker));
+        assert_eq!(worker.reset_key(&local("w", Role::Worker)), key);
+        assert_ne!(whole.reset_key(&local("v", Role::Worker)), key, "each node has its own");
+        assert_ne!(whole.reset_key(&local("w", Role::Control)), key, "no worker can make a control node's");
         assert_eq!(format!("{whole:?} {worker:?}"), "Credential(control and worker) Credential(worker)");
     }
 }

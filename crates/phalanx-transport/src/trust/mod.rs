@@ -2,6 +2,7 @@
 
 mod cluster;
 mod credential;
+mod password;
 mod secret;
 mod text;
 
@@ -9,5 +10,6 @@ pub(crate) use cluster::check_name;
 pub use cluster::{CLUSTER_NAME_BYTES_MAX, ClusterId, ClusterNameError, LocalNode};
 pub use credential::Credential;
 pub(crate) use credential::SIGNATURE_BYTES;
+pub use password::{PASSWORD_BYTES_MAX, PASSWORD_CHARACTERS_MIN, PasswordError};
 pub use secret::{Secret, WorkerCredential};
 pub use text::SecretTextError;

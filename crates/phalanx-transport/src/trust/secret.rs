@@ -12,6 +12,7 @@ use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
+use super::password::{self, PasswordError};
 use super::text::{self, SecretTextError};
 
 /// The length of a seed and of a public key of Ed25519.
@@ -20,7 +21,7 @@ pub(crate) const KEY_BYTES: usize = 32;
 /// What sets these keys apart from all others that might be derived from the same bytes.
 const SALT: &[u8] = b"phalanx/1 cluster secret";
 
-/// The cluster secret: 128 random bits. Whoever has it may be any node of the cluster, in either role.
+/// The cluster secret: 128 bits, random or made of a password. Whoever has it may be any node of the cluster, in either role.
 ///
 /// Its text form ([`Secret::expose`], parsed by [`FromStr`]) has a prefix and a checksum. `Debug` shows nothing of
 /// it, there is no `Display`, and its bytes are wiped when it is dropped.
@@ -47,6 +48,30 @@ impl Secret {
     pub fn generate(entropy: &dyn Entropy) -> Self {
         let mut bytes = Zeroizing::new([0; Self::BYTES]);
         entropy.fill(bytes.as_mut_slice());
+        Self(bytes)
+    }
+
+    /// The secret that every node makes of the same cluster name and the same password. Takes 64 MiB and some tenths
+    /// of a second, on the calling thread: do it once, at start, and never for what comes from the network.
+    ///
+    /// A secret of [`generate`](Self::generate) is better where it can be handed out: it cannot be guessed at any price.
+    /// White space around the password does not count.
+    ///
+    /// ```
+    /// # use phalanx_transport::{PasswordError, Secret};
+    /// assert_eq!(
+    ///     Secret::from_password("media", "letmein").unwrap_err(),
+    ///     PasswordError::TooShort { characters: 7 }
+    /// );
+    /// ```
+    ///
+    /// # Errors
+    /// [`PasswordError`]: a password that can be guessed, or a name that no cluster may have.
+    pub fn from_password(cluster: &str, password: &str) -> Result<Self, PasswordError> {
+        password::secret_from_password(cluster, password)
+    }
+
+    pub(super) fn from_bytes(bytes: Zeroizing<[u8; Self::BYTES]>) -> Self {
         Self(bytes)
     }
 
@@ -127,6 +152,12 @@ impl fmt::Debug for WorkerCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("WorkerCredential(..)")
     }
+}
+
+/// What a node's key for stateless resets is derived from: the seed of its role, so that a node which starts anew has the
+/// same key, with the whole secret or without.
+pub(super) fn reset_seed(role_seed: &[u8; KEY_BYTES]) -> Zeroizing<[u8; KEY_BYTES]> {
+    expand(SALT, role_seed, b"stateless reset key")
 }
 
 /// HKDF-SHA-256 (RFC 5869): salt and input key material, then `N` bytes for one purpose.
