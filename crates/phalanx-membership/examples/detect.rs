@@ -134,6 +134,9 @@ impl Network {
             Event::Down(boot) => format!("holds {} for down", boot.node),
             Event::Left(boot) => format!("sees {} leave", boot.node),
             Event::Removed(boot) => format!("forgets {}", boot.node),
+            Event::Expelled => "was removed".to_string(),
+            Event::PartitionOccurred => "sees no majority any more".to_string(),
+            Event::PartitionHealed => "sees a majority again".to_string(),
             Event::Updated(version) => format!("knows roster version {}", version.0),
             Event::Missed(count) => format!("missed {count} events"),
         };

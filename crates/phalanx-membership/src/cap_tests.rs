@@ -48,7 +48,7 @@ fn hear(
     records: Vec<Record>,
 ) -> Result<(), SyncError> {
     let sender = Identity::new(boot("x"), None);
-    let mut messages = Exchange::encode_all(&sender, reply_wanted, members, records).into_iter();
+    let mut messages = Exchange::encode_all(&sender, 0, reply_wanted, members, records).into_iter();
     messages.try_for_each(|message| core.handle_sync(now, &id("x"), &message))
 }
 
@@ -125,7 +125,7 @@ fn questions_are_answered_once_in_a_second() {
     }
     assert_eq!(syncs(&mut core), 1);
     let sender = Identity::new(boot("stranger"), None);
-    for message in Exchange::encode_all(&sender, true, vec![], []) {
+    for message in Exchange::encode_all(&sender, 0, true, vec![], []) {
         core.handle_sync(later, &id("stranger"), &message).unwrap();
     }
     assert_eq!(syncs(&mut core), 0, "who has no link gets no answer");

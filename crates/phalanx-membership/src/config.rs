@@ -18,10 +18,15 @@ pub struct Config {
     pub probe_rtt: Duration,
     /// How many others are asked to probe a member that did not answer.
     pub indirect_probes: usize,
-    /// How long a suspect may take to refute, in a cluster of up to ten.
+    /// How long a suspect may take to refute, in a cluster of up to ten. A node in bad health gives others up to eight
+    /// times as long (Lifeguard).
     pub suspicion: Duration,
-    /// Whether [`Config::suspicion`] is multiplied by log10 of the cluster's size, as the time does that gossip needs.
+    /// Whether [`Config::suspicion`] grows with the cluster: by one [`Config::gossip_period`] for each doubling beyond
+    /// ten, since that is how much longer a rumour and its denial take to reach everybody.
     pub suspicion_grows: bool,
+    /// How long a suspect may take to refute where the loss of its link was evidence that its process is gone. Several
+    /// gossip periods, because evidence can be forged; never longer than [`Config::suspicion`].
+    pub suspicion_with_evidence: Duration,
     /// News are gossiped once in each period.
     pub gossip_period: Duration,
     /// To how many random members news are gossiped at once.
@@ -33,10 +38,13 @@ pub struct Config {
     /// A peer that was called and has not answered is called again after this time, then after twice this time, up to
     /// [`Config::ANNOUNCE_BACKOFF_MAX`] times it.
     pub announce_retry: Duration,
-    /// How often everything that is known is exchanged with one random peer.
+    /// How often all that is known is compared with one random peer, and with one that is down, and exchanged where it
+    /// differs.
     pub exchange_period: Duration,
     /// How long a member is down before its roster record becomes `Gone`, which changes the ring.
     pub gone_after: Duration,
+    /// How long a member is down before its roster record becomes a tombstone that majorities count no more.
+    pub autoclean_after: Duration,
     /// How long the detector remembers a member that is down.
     pub forget_down_after: Duration,
 }
@@ -75,7 +83,8 @@ impl Config {
     /// By how much the pause between two calls to a silent peer grows at most.
     pub const ANNOUNCE_BACKOFF_MAX: u32 = 8;
 
-    /// For nodes in one network, with round trips far below 300 ms.
+    /// For nodes in one network, with round trips far below 300 ms: a death is seen after 5 to 7 seconds, or after 2
+    /// with evidence from the links.
     #[must_use]
     pub fn lan() -> Self {
         Self {
@@ -84,6 +93,7 @@ impl Config {
             indirect_probes: 3,
             suspicion: Duration::from_secs(4),
             suspicion_grows: true,
+            suspicion_with_evidence: Duration::from_millis(1_500),
             gossip_period: Duration::from_millis(200),
             gossip_fanout: 3,
             announce_down_period: Duration::from_secs(15),
@@ -91,11 +101,13 @@ impl Config {
             announce_retry: Duration::from_millis(500),
             exchange_period: Duration::from_secs(10),
             gone_after: Duration::from_secs(30),
+            autoclean_after: Duration::from_secs(24 * 3_600),
             forget_down_after: Duration::from_secs(72 * 3_600),
         }
     }
 
-    /// For nodes across the internet.
+    /// For nodes across the internet, with round trips below a second: a death is seen after 25 to 30 seconds, or after
+    /// 6 with evidence from the links, and bursts of loss are sat out.
     #[must_use]
     pub fn wan() -> Self {
         Self {
@@ -103,6 +115,7 @@ impl Config {
             probe_rtt: Duration::from_secs(1),
             suspicion: Duration::from_secs(20),
             suspicion_grows: false,
+            suspicion_with_evidence: Duration::from_secs(5),
             gossip_period: Duration::from_millis(500),
             gossip_fanout: 4,
             announce_retry: Duration::from_secs(2),
@@ -110,13 +123,15 @@ impl Config {
         }
     }
 
-    /// For nodes on one machine: everything that waits for a network waits less, and `Gone` comes sooner.
+    /// For nodes on one machine: everything that waits for a network waits less, and `Gone` comes sooner. Too hasty for
+    /// machines that sleep or are overloaded.
     #[must_use]
     pub fn local() -> Self {
         Self {
             probe_period: Duration::from_millis(500),
             probe_rtt: Duration::from_millis(150),
             suspicion: Duration::from_secs(2),
+            suspicion_with_evidence: Duration::from_millis(800),
             gossip_period: Duration::from_millis(100),
             announce_down_period: Duration::from_secs(5),
             announce_retry: Duration::from_millis(200),
@@ -135,11 +150,13 @@ impl Config {
             ("probe_period", self.probe_period),
             ("probe_rtt", self.probe_rtt),
             ("suspicion", self.suspicion),
+            ("suspicion_with_evidence", self.suspicion_with_evidence),
             ("gossip_period", self.gossip_period),
             ("announce_down_period", self.announce_down_period),
             ("announce_retry", self.announce_retry),
             ("exchange_period", self.exchange_period),
             ("gone_after", self.gone_after),
+            ("autoclean_after", self.autoclean_after),
             ("forget_down_after", self.forget_down_after),
         ] {
             if duration.is_zero() {
@@ -165,17 +182,28 @@ impl Config {
     }
 
     /// How long a suspect may take to refute in a cluster of this size.
+    ///
+    /// hashicorp/memberlist multiplies by log10 of the size, since its suspects hear of the suspicion by gossip alone.
+    /// Here everybody who has heard of it tells the suspect over its own link and is answered there, so that only the
+    /// rounds of gossip are to be added.
     #[must_use]
     pub fn suspicion_at(&self, size: usize) -> Duration {
+        const FLAT_UP_TO: f64 = 10.0;
         if !self.suspicion_grows {
             return self.suspicion;
         }
-        let size = u32::try_from(size).unwrap_or(u32::MAX);
-        self.suspicion.mul_f64(f64::from(size).log10().max(1.0))
+        let size = f64::from(u32::try_from(size).unwrap_or(u32::MAX));
+        self.suspicion + self.gossip_period.mul_f64((size / FLAT_UP_TO).log2().max(0.0))
     }
 
-    /// The detector's own configuration in a cluster of this size.
-    pub(crate) fn for_detector(&self, size: usize) -> foca::Config {
+    /// How much too late a timer may fire before the node takes itself for one that was paused, and judges nobody by
+    /// what it missed: a probe that is overdue by more may have been answered long ago.
+    pub(crate) fn pause_min(&self) -> Duration {
+        self.probe_period
+    }
+
+    /// The detector's own configuration in a cluster of this size, where suspects get so many times the usual time.
+    pub(crate) fn for_detector(&self, size: usize, patience: u32) -> foca::Config {
         let periodic =
             |frequency, count| Some(foca::PeriodicParams { frequency, num_members: at_least_one(count) });
         foca::Config {
@@ -183,7 +211,7 @@ impl Config {
             probe_rtt: self.probe_rtt,
             num_indirect_probes: at_least_one(self.indirect_probes),
             max_transmissions: transmissions(size),
-            suspect_to_down_after: self.suspicion_at(size),
+            suspect_to_down_after: self.suspicion_at(size) * patience,
             remove_down_after: Some(self.forget_down_after),
             max_packet_size: at_least_one(DATAGRAM_BYTES_MAX - DATAGRAM_ENVELOPE_BYTES),
             notify_down_members: true,
@@ -237,7 +265,8 @@ mod tests {
     #[test]
     fn a_larger_cluster_waits_longer_and_tells_more_often() {
         assert_eq!(Config::lan().suspicion_at(3), Duration::from_secs(4));
-        assert_eq!(Config::lan().suspicion_at(100), Duration::from_secs(8));
+        assert_eq!(Config::lan().suspicion_at(10), Duration::from_secs(4));
+        assert_eq!(Config::lan().suspicion_at(40), Duration::from_millis(4_400));
         assert_eq!(Config::wan().suspicion_at(100), Duration::from_secs(20));
         assert_eq!([1, 9, 10, 128].map(|size| transmissions(size).get()), [4, 4, 8, 12]);
     }

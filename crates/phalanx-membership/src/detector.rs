@@ -1,15 +1,19 @@
 //! The failure detector: foca's SWIM (Das, Gupta, Motivala: SWIM, DSN 2002), with what it needs around it to be relied
-//! on: a gate before one of its timers, slots for all of them, a cap on its table, and our wire version on its packets.
+//! on: a gate before one of its timers, slots for all of them, a cap on its table, our wire version on its packets, and
+//! the node's own health as a measure of how far to trust it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use foca::{
-    AccumulatingRuntime, BroadcastHandler, Foca, Invalidates, OwnedNotification, PostcardCodec, State,
+    AccumulatingRuntime, BroadcastHandler, Codec as _, Foca, Header, Identity as _, Incarnation, Invalidates,
+    OwnedNotification, PostcardCodec, State,
 };
-use phalanx_base::{Generation, NodeId};
+use phalanx_base::{Boot, Generation, NodeId};
 
 use crate::config::Config;
+use crate::health::LocalHealth;
 use crate::identity::Identity;
 use crate::random::Random;
 use crate::record::{Record, RecordError};
@@ -68,8 +72,15 @@ pub(crate) struct Detector {
     runtime: AccumulatingRuntime<Identity>,
     timers: Timers,
     config: Config,
-    /// The size of the cluster that foca is configured for.
-    size: usize,
+    /// The size of the cluster and the patience that foca is configured for.
+    tuned_for: (usize, u32),
+    /// The own incarnation, as of the last packet.
+    incarnation: Incarnation,
+    health: LocalHealth,
+    /// Who did not answer a probe of this node, with the incarnation that it doubted, until that is decided.
+    doubted: BTreeMap<NodeId, (Identity, Incarnation)>,
+    /// Whether a probe is under way.
+    probing: bool,
     standstill: Option<Standstill>,
     /// How often foca complained about something that only a defect can cause.
     complaints: u64,
@@ -79,19 +90,16 @@ pub(crate) struct Detector {
 
 impl Detector {
     pub(crate) fn new(identity: Identity, config: Config, seed: u64) -> Self {
-        let foca = Foca::with_custom_broadcast(
-            identity,
-            config.for_detector(1),
-            Random::new(seed),
-            PostcardCodec,
-            RecordQueue,
-        );
         Self {
-            foca,
+            foca: new_foca(identity, config.for_detector(1, 1), seed),
             runtime: AccumulatingRuntime::new(),
             timers: Timers::default(),
             config,
-            size: 1,
+            tuned_for: (1, 1),
+            incarnation: 0,
+            health: LocalHealth::default(),
+            doubted: BTreeMap::new(),
+            probing: false,
             standstill: None,
             complaints: 0,
             #[cfg(test)]
@@ -118,6 +126,22 @@ impl Detector {
     /// Whether this very identity is alive or suspect.
     pub(crate) fn has_active(&self, identity: &Identity) -> bool {
         self.foca.iter_members().any(|member| member.id() == identity)
+    }
+
+    /// Whether this very identity is held for down.
+    pub(crate) fn holds_down(&self, identity: &Identity) -> bool {
+        self.member(identity.node())
+            .is_some_and(|member| member.id() == identity && member.state() == State::Down)
+    }
+
+    /// What the last packet said of the own incarnation: a doubt about an older one is refuted by it.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Whether nobody answers this node any more.
+    pub(crate) fn is_isolated(&self) -> bool {
+        self.health.is_isolated()
     }
 
     pub(crate) fn suspects(&self) -> impl Iterator<Item = &Member> {
@@ -167,12 +191,70 @@ impl Detector {
         self.note(now, result);
     }
 
+    /// There is evidence that the process of this boot is gone. It becomes suspect at once, everybody is told, so that
+    /// it can refute, and where it does not, it is down after a shorter time. Returns whether there was such a member.
+    pub(crate) fn suspect(&mut self, now: Instant, boot: &Boot) -> bool {
+        let member = self.member(&boot.node);
+        let member =
+            member.filter(|member| member.id().boot() == boot && member.state() != State::Down).cloned();
+        let (Some(member), Some(token)) = (member, self.timers.token()) else { return false };
+        let (member_id, incarnation) = (member.id().clone(), member.incarnation());
+        if member.state() == State::Alive {
+            let suspect = Member::new(member_id.clone(), incarnation, State::Suspect);
+            let result = self.foca.apply_many(std::iter::once(suspect), true, &mut self.runtime);
+            self.note(now, result);
+            self.gossip(now);
+        }
+        let time = self.config.suspicion_with_evidence.min(self.config.suspicion_at(self.tuned_for.0));
+        self.timers.hasten(now + time, Timer::ChangeSuspectToDown { member_id, incarnation, token });
+        true
+    }
+
+    /// There is a new link to this node: if it is suspected, it gets the full time to refute.
+    pub(crate) fn reprieve(&mut self, now: Instant, node: &NodeId) {
+        self.timers.put_off_suspicion(node, now + self.suspicion());
+    }
+
+    /// The node slept: nothing is concluded from what it did not hear meanwhile.
+    pub(crate) fn resume(&mut self, now: Instant, paused: Duration) {
+        self.timers.resume(now, paused, self.suspicion());
+    }
+
+    /// Begins anew under the next gossip epoch: who is alive is kept, every doubt and every verdict is forgotten.
+    pub(crate) fn restart(&mut self, now: Instant, seed: u64) {
+        let Some(identity) = self.identity().renew() else { return };
+        let pardoned = |member: &Member| Member::new(member.id().clone(), member.incarnation(), State::Alive);
+        let alive: Vec<Member> = self.foca.iter_members().map(pardoned).collect();
+        let (size, _) = self.tuned_for;
+        self.foca = new_foca(identity, self.config.for_detector(size, 1), seed);
+        self.tuned_for = (size, 1);
+        self.runtime = AccumulatingRuntime::new();
+        self.timers = Timers::default();
+        self.health = LocalHealth::default();
+        self.doubted.clear();
+        self.probing = false;
+        self.incarnation = 0;
+        let result = self.foca.apply_many(alive.into_iter(), false, &mut self.runtime);
+        self.note(now, result);
+        self.standstill = Some(Standstill::Renewed);
+    }
+
     /// Fires every timer that is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.pop_due(now) {
-            if self.may_fire(&timer) {
-                let result = self.foca.handle_timer(timer, &mut self.runtime);
-                self.note(now, result);
+            if !self.may_fire(&timer) {
+                continue;
+            }
+            let ends_probe = matches!(timer, Timer::ProbeRandomMember(_)) && self.probing;
+            let result = self.foca.handle_timer(timer, &mut self.runtime);
+            let missed = self.note(now, result);
+            match missed {
+                _ if !ends_probe => {}
+                None => self.health.probe_answered(),
+                Some((member, incarnation)) => {
+                    self.health.probe_missed();
+                    self.doubted.insert(member.node().clone(), (member, incarnation));
+                }
             }
         }
     }
@@ -207,13 +289,39 @@ impl Detector {
         self.timers = Timers::default();
     }
 
-    /// Adapts suspicion and dissemination to the size of the cluster.
-    pub(crate) fn resize(&mut self, now: Instant, size: usize) {
-        if size != self.size {
-            self.size = size;
-            let result = self.foca.set_config(self.config.for_detector(size));
+    /// Looks which doubts of this node were denied, and which came true.
+    fn judge_own_doubts(&mut self) {
+        if self.doubted.is_empty() {
+            return;
+        }
+        let mut doubted = std::mem::take(&mut self.doubted);
+        doubted.retain(|node, (identity, incarnation)| {
+            let member = self.member(node).filter(|member| member.id() == identity).cloned();
+            let denied = member
+                .as_ref()
+                .is_some_and(|member| member.state() == State::Alive && member.incarnation() > *incarnation);
+            if denied {
+                self.health.was_wrong();
+            }
+            member.is_some_and(|member| member.state() == State::Suspect)
+        });
+        self.doubted = doubted;
+    }
+
+    /// Adapts suspicion and dissemination to the size of the cluster and to the own health.
+    pub(crate) fn tune(&mut self, now: Instant) {
+        self.judge_own_doubts();
+        let (size, patience) = (self.active() + 1, self.health.multiplier());
+        if (size, patience) != self.tuned_for {
+            self.tuned_for = (size, patience);
+            let result = self.foca.set_config(self.config.for_detector(size, patience));
             self.note(now, result);
         }
+    }
+
+    /// How long a suspect may take to refute now.
+    fn suspicion(&self) -> Duration {
+        self.config.suspicion_at(self.tuned_for.0) * self.health.multiplier()
     }
 
     // What it wants.
@@ -230,6 +338,10 @@ impl Detector {
     pub(crate) fn poll_send(&mut self) -> Option<(NodeId, Bytes)> {
         loop {
             let (to, packet) = self.runtime.to_send()?;
+            let header: Result<Header<Identity>, _> = PostcardCodec.decode_header(&mut &packet[..]);
+            if let Ok(header) = header {
+                self.incarnation = header.src_incarnation;
+            }
             // foca keeps former identities of its own node as members that are down, and calls them now and then.
             if to.node() == self.identity().node() {
                 continue;
@@ -273,27 +385,51 @@ impl Detector {
         }
     }
 
-    fn note(&mut self, now: Instant, result: Result<(), foca::Error>) {
+    /// Returns who is suspected now.
+    fn note(&mut self, now: Instant, result: Result<(), foca::Error>) -> Option<(Identity, Incarnation)> {
         if let Err(error) = result {
             self.complaints += 1;
             tracing::debug!(%error, "the failure detector complained");
         }
-        self.settle(now);
+        self.settle(now)
     }
 
-    /// Takes over what foca left in its runtime, except what it sends.
-    fn settle(&mut self, now: Instant) {
+    /// Takes over what foca left in its runtime, except what it sends. Returns who is suspected now, which foca does
+    /// where a probe was missed.
+    fn settle(&mut self, now: Instant) -> Option<(Identity, Incarnation)> {
+        let mut suspected = None;
         while let Some((after, timer)) = self.runtime.to_schedule() {
             let after = after.min(Duration::from_secs(u64::from(u32::MAX)));
+            match &timer {
+                Timer::ChangeSuspectToDown { member_id, incarnation, .. } => {
+                    suspected = Some((member_id.clone(), *incarnation));
+                }
+                Timer::SendIndirectProbe { .. } => self.probing = true,
+                _ => {}
+            }
             self.timers.insert(now + after, timer);
         }
         while let Some(notification) = self.runtime.to_notify() {
-            match notification {
-                OwnedNotification::Rejoin(_) => self.standstill = Some(Standstill::Renewed),
-                OwnedNotification::Idle => self.standstill = Some(Standstill::Idle),
+            self.standstill = match notification {
+                OwnedNotification::Rejoin(_) => {
+                    self.incarnation = 0;
+                    Some(Standstill::Renewed)
+                }
+                OwnedNotification::Idle => Some(Standstill::Idle),
                 // Everything about others is read off the table, where a suspect can be seen too.
-                _ => {}
-            }
+                _ => continue,
+            };
+            // foca has dropped the probe that was under way.
+            self.probing = false;
         }
+        suspected
     }
+}
+
+fn new_foca(
+    identity: Identity,
+    config: foca::Config,
+    seed: u64,
+) -> Foca<Identity, PostcardCodec, Random, RecordQueue> {
+    Foca::with_custom_broadcast(identity, config, Random::new(seed), PostcardCodec, RecordQueue)
 }

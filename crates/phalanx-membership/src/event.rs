@@ -44,8 +44,15 @@ pub enum Event {
     Down(Boot),
     /// A boot said that it leaves.
     Left(Boot),
-    /// A boot that was down or has left was forgotten.
+    /// A boot that was down or has left was forgotten, or somebody was removed.
     Removed(Boot),
+    /// This very boot was removed by an operator. It leaves; only a new boot of the node is welcome again.
+    Expelled,
+    /// This node sees no more than half of the roster: it is cut off, or too many are down. Told once that has lasted
+    /// for a probe period, and only to who saw more than half before. Never among two.
+    PartitionOccurred,
+    /// After [`Event::PartitionOccurred`]: this node sees more than half of the roster again.
+    PartitionHealed,
     /// The roster changed.
     Updated(RosterVersion),
     /// So many events were dropped here, because nobody polled; look at the view instead.

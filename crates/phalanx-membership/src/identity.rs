@@ -14,7 +14,7 @@ pub(crate) const IDENTITY_ADDRESS_BYTES_MAX: usize = 96;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Identity {
     boot: Boot,
-    gossip_epoch: u16,
+    gossip_epoch: u32,
     address: Option<Address>,
     role: Role,
 }
@@ -26,6 +26,11 @@ impl Identity {
         Self { boot, gossip_epoch: 0, address, role: Role::Control }
     }
 
+    /// The same without its luggage, where only the name counts.
+    pub(crate) fn bare(&self) -> Self {
+        Self { address: None, ..self.clone() }
+    }
+
     pub(crate) fn boot(&self) -> &Boot {
         &self.boot
     }
@@ -34,7 +39,7 @@ impl Identity {
         &self.boot.node
     }
 
-    pub(crate) fn gossip_epoch(&self) -> u16 {
+    pub(crate) fn gossip_epoch(&self) -> u32 {
         self.gossip_epoch
     }
 
@@ -91,7 +96,7 @@ mod tests {
         assert!(renewed.win_addr_conflict(&first) && !first.win_addr_conflict(&renewed));
         assert!(!first.win_addr_conflict(&first));
         assert!(identity(2).win_addr_conflict(&renewed));
-        let last = Identity { gossip_epoch: u16::MAX, ..first };
+        let last = Identity { gossip_epoch: u32::MAX, ..first };
         assert_eq!(last.renew(), None);
     }
 

@@ -9,10 +9,13 @@ extern crate self as phalanx_membership;
 
 mod config;
 mod detector;
+mod digest;
 #[cfg(feature = "tokio")]
 pub mod driver;
 mod event;
+mod health;
 mod identity;
+mod majority;
 mod membership;
 mod observations;
 mod outbox;
@@ -36,8 +39,9 @@ mod wire_vectors;
 pub use config::{Config, ConfigError};
 pub use detector::MEMBERS_MAX;
 pub use event::{EVENTS_MAX, Event, Liveness};
-pub use membership::{Counters, Membership, StartError};
+pub use membership::{Counters, Membership, RemoveError, StartError};
 pub use outbox::{Channel, DATAGRAMS_QUEUED_MAX, SYNC_BYTES_QUEUED_MAX, Transmit};
+pub use peers::LinkLoss;
 pub use record::{LocalMember, RECORD_BYTES_MAX, RecordError, ZONE_BYTES_MAX};
 pub use roster::ROSTER_NODES_MAX;
 pub use snapshot::{RosterSnapshot, SnapshotError};

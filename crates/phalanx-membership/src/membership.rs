@@ -2,7 +2,9 @@
 //!
 //! It only routes: the detector watches, the roster merges, the peers are called, the observations become events.
 
+mod healing;
 mod reading;
+mod removing;
 mod telling;
 
 use std::time::{Duration, Instant};
@@ -10,22 +12,25 @@ use std::time::{Duration, Instant};
 use phalanx_base::{Address, Boot, NodeId};
 
 pub use self::reading::Counters;
+pub use self::removing::RemoveError;
 
 use crate::config::{Config, ConfigError};
 use crate::detector::{Detector, Refusal};
 use crate::event::{Event, EventQueue};
 use crate::identity::Identity;
+use crate::majority::MajorityWatch;
 use crate::observations::{Observations, first_address};
 use crate::outbox::{Outbox, Transmit};
-use crate::peers::Peers;
+use crate::peers::{LinkLoss, Peers};
 use crate::random::Random;
 use crate::record::{LocalMember, RecordError, Standing};
 use crate::roster::Roster;
-use crate::sync::{Exchange, SyncError};
-use crate::wire::{DatagramError, Member, Packet};
+use crate::sync::{SyncError, SyncMessage};
+use crate::wire::{DatagramError, Packet};
 
 /// How often a node that leaves tells it before it is gone.
 const LEAVE_ROUNDS: u32 = 4;
+
 /// Why a [`Membership`] cannot start. Nothing was started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
@@ -54,7 +59,7 @@ enum Phase {
 /// *Inputs*: [`handle_datagram`](Self::handle_datagram), [`handle_sync`](Self::handle_sync),
 /// [`handle_peer_reachable`](Self::handle_peer_reachable),
 /// [`handle_peer_unreachable`](Self::handle_peer_unreachable), [`handle_timeout`](Self::handle_timeout), and the
-/// node's own wishes [`activate`](Self::activate), [`drain`](Self::drain), [`leave`](Self::leave).
+/// wishes [`activate`](Self::activate), [`drain`](Self::drain), [`leave`](Self::leave), [`remove`](Self::remove).
 ///
 /// *Outputs*, to be polled until `None` after each input: [`poll_transmit`](Self::poll_transmit),
 /// [`poll_event`](Self::poll_event); then [`poll_timeout`](Self::poll_timeout) says when to call `handle_timeout`.
@@ -68,6 +73,9 @@ pub struct Membership {
     roster: Roster,
     peers: Peers,
     observations: Observations,
+    majority: MajorityWatch,
+    /// Whether it was so when the majority was counted last.
+    was_isolated: bool,
     outbox: Outbox,
     events: EventQueue,
     random: Random,
@@ -101,6 +109,8 @@ impl Membership {
             roster: Roster::new(record, local.stored.into_records()),
             peers: Peers::default(),
             observations: Observations::default(),
+            majority: MajorityWatch::default(),
+            was_isolated: false,
             outbox: Outbox::default(),
             events: EventQueue::default(),
             random,
@@ -137,6 +147,8 @@ impl Membership {
         if source.node() != from || *from == self.boot.node {
             return Err(DatagramError::Spoofed { from: from.clone(), claimed: source.node().clone() });
         }
+        self.notice_pause(now);
+        self.notice_contact(now, &source, packet.is_reply());
         let result = self.detector.handle_packet(now, &packet).map_err(|refusal| match refusal {
             Refusal::Crowded => DatagramError::Crowded,
             Refusal::Other(reason) => DatagramError::Refused { reason },
@@ -159,33 +171,35 @@ impl Membership {
         if self.phase != Phase::Present {
             return Ok(());
         }
-        let exchange = Exchange::decode(message)?;
-        if exchange.sender.node() != from || *from == self.boot.node {
-            let claimed = exchange.sender.node().clone();
-            return Err(SyncError::Spoofed { from: from.clone(), claimed });
+        let message = SyncMessage::decode(message)?;
+        let sender = message.sender();
+        if sender.node() != from || *from == self.boot.node {
+            return Err(SyncError::Spoofed { from: from.clone(), claimed: sender.node().clone() });
         }
-        let mut members = exchange.members;
-        members.push(Member::alive(exchange.sender));
-        let result = self.detector.handle_members(now, members).map_err(|refusal| match refusal {
+        self.notice_pause(now);
+        self.notice_contact(now, sender, true);
+        let result = match message {
+            SyncMessage::Exchange(exchange) => self.handle_exchange(now, exchange),
+            SyncMessage::Digest { digest, .. } => {
+                self.compare(now, from, digest);
+                Ok(())
+            }
+        };
+        self.settle(now);
+        result.map_err(|refusal| match refusal {
             Refusal::Crowded => SyncError::Crowded,
             Refusal::Other(reason) => SyncError::Refused { reason },
-        });
-        if result.is_ok() {
-            exchange.records.into_iter().for_each(|record| self.learn(now, record));
-            if exchange.reply_wanted && self.peers.may_reply(now, from) {
-                self.tell_everything(now, from, false);
-            }
-        }
-        self.settle(now);
-        result
+        })
     }
 
     /// There is a link to this control node now: it is called until it answers, and unless it is known to be alive,
-    /// both tell each other everything.
+    /// both tell each other everything. One that is suspected gets the full time to refute.
     pub fn handle_peer_reachable(&mut self, now: Instant, peer: Boot, address: Option<Address>) {
         if self.phase != Phase::Present || peer.node == self.boot.node {
             return;
         }
+        self.notice_pause(now);
+        self.detector.reprieve(now, &peer.node);
         let acquainted = self.observations.answers(&peer);
         let node = peer.node.clone();
         if self.peers.insert(now, peer, address) && !acquainted {
@@ -196,18 +210,28 @@ impl Membership {
         self.settle(now);
     }
 
-    /// The link to this node is lost. A hint: it is not called any more, and the detector finds out by itself.
-    pub fn handle_peer_unreachable(&mut self, now: Instant, node: &NodeId) {
-        self.peers.remove(node);
-        if self.phase == Phase::Present {
-            self.settle(now);
+    /// The link to this node is lost: it is not called any more. Without evidence the detector finds out by itself
+    /// whether the node is down. With it, the boot at the other end of the link becomes suspect at once, and is down
+    /// after [`Config::suspicion_with_evidence`] unless it refutes or a new link to it comes up.
+    pub fn handle_peer_unreachable(&mut self, now: Instant, node: &NodeId, loss: LinkLoss) {
+        let peer = self.peers.remove(node);
+        if self.phase != Phase::Present {
+            return;
         }
+        self.notice_pause(now);
+        if let (LinkLoss::ProcessGone, Some(boot)) = (loss, peer)
+            && self.detector.suspect(now, &boot)
+        {
+            self.counters.links_gone += 1;
+        }
+        self.settle(now);
     }
 
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Calling it early is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.phase {
             Phase::Present => {
+                self.notice_pause(now);
                 self.detector.handle_timeout(now);
                 if self.exchange_at <= now {
                     self.exchange_at = now + self.config.exchange_period;
@@ -244,10 +268,7 @@ impl Membership {
             return;
         }
         self.write_own(now, Standing::Left);
-        // The record is told to each peer on the channel that loses nothing, and gossiped for those without a link.
-        let messages = self.encode_exchange(false, Vec::new(), [self.roster.own().clone()]);
-        self.push_to_peers(&messages);
-        self.continue_leaving(now, LEAVE_ROUNDS);
+        self.start_leaving(now);
     }
 
     // Outputs
@@ -270,7 +291,9 @@ impl Membership {
         match self.phase {
             Phase::Present => {
                 let detector = self.detector.next_deadline();
-                let others = [detector, self.peers.next_deadline(), self.remind_at, self.give_up_at];
+                let majority = self.majority.next_deadline(self.config.probe_period);
+                let others =
+                    [detector, self.peers.next_deadline(), self.remind_at, self.give_up_at, majority];
                 others.into_iter().flatten().chain([self.exchange_at]).min()
             }
             Phase::Leaving { next_at, .. } => Some(next_at),
@@ -290,6 +313,13 @@ impl Membership {
             self.spread_own(now);
             self.settle(now);
         }
+    }
+
+    /// The own record says that this node is gone. It is told to each peer on the channel that loses nothing, and
+    /// gossiped for those without a link.
+    fn start_leaving(&mut self, now: Instant) {
+        self.tell_peers(self.roster.own().clone());
+        self.continue_leaving(now, LEAVE_ROUNDS);
     }
 
     fn continue_leaving(&mut self, now: Instant, rounds_left: u32) {
@@ -318,32 +348,20 @@ impl Membership {
             self.observations.refresh_members(now, &self.detector, &self.roster, &mut self.events);
         if members_changed || self.roster_changed {
             self.observations.refresh_missing(now, &self.roster);
-            self.detector.resize(now, self.detector.active() + 1);
             self.revision += 1;
         }
+        self.detector.tune(now);
+        self.watch_majority(now, members_changed || self.roster_changed);
         self.remind_suspects(now);
         self.give_up_missing(now);
         if std::mem::take(&mut self.roster_changed) {
             self.events.push(Event::Updated(self.roster.view().version()));
         }
         self.flush_detector();
-    }
-
-    /// Writes who has been missing for too long as gone, if this node sees a majority. Every node that does so writes
-    /// the same record, so that the roster changes once.
-    fn give_up_missing(&mut self, now: Instant) {
-        let overdue = self.observations.overdue(now, self.config.gone_after);
-        if !overdue.is_empty() && self.has_majority() {
-            for node in overdue {
-                if let Some(record) = self.roster.give_up(&node).cloned() {
-                    self.spread(now, record);
-                    self.roster_changed = true;
-                }
-            }
-            self.observations.refresh_missing(now, &self.roster);
-            self.revision += 1;
+        if self.phase == Phase::Present && self.roster.own().standing == Standing::Removed {
+            self.events.push(Event::Expelled);
+            self.start_leaving(now);
         }
-        self.give_up_at = self.observations.next_overdue(now, self.config.gone_after);
     }
 
     fn flush_detector(&mut self) {

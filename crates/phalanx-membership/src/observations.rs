@@ -21,14 +21,19 @@ use crate::wire::Member;
 struct Observation {
     view: MemberView,
     since: Instant,
+    /// Until when this is kept although the detector has forgotten the member, because it began anew.
+    kept_until: Option<Instant>,
 }
+
+/// How long a member that was down when the detector began anew may take to be heard of: several exchanges.
+const KEEP: Duration = Duration::from_secs(60);
 
 /// What was last reported of each member.
 #[derive(Debug, Default)]
 pub(crate) struct Observations {
     /// Every member in the detector's table but the local one.
     seen: BTreeMap<NodeId, Observation>,
-    /// Every node of the roster that is not gone and not alive, with the time since which it is missing.
+    /// Every node of the roster that counts in majorities and is not alive, with the time since which it is missing.
     missing_since: BTreeMap<NodeId, Instant>,
 }
 
@@ -68,56 +73,73 @@ impl Observations {
         let mut count = 0;
         let mut changed: Vec<MemberView> = detector
             .members()
+            .filter(|member| !is_removed(member, roster))
             .inspect(|_| count += 1)
             .filter_map(|member| self.difference(member, roster))
             .collect();
         // The table's order is random; that of the events is not.
         changed.sort_unstable_by(|a, b| a.boot.cmp(&b.boot));
-        let differs = !changed.is_empty() || count != self.seen.len();
+        let mut differs = !changed.is_empty();
         for view in changed {
             let before = self.seen.remove(&view.boot.node).map(|seen| seen.view);
             report(before.as_ref(), &view, events);
-            self.seen.insert(view.boot.node.clone(), Observation { view, since: now });
+            let seen = Observation { view, since: now, kept_until: None };
+            self.seen.insert(seen.view.boot.node.clone(), seen);
         }
         if count != self.seen.len() {
             self.seen.retain(|node, seen| {
-                let known = detector.member(node).is_some();
-                if !known {
+                let kept = detector.member(node).is_some_and(|member| !is_removed(member, roster))
+                    || seen.kept_until.is_some_and(|until| now < until);
+                if !kept {
+                    differs = true;
                     events.push(Event::Removed(seen.view.boot.clone()));
                 }
-                known
+                kept
             });
         }
         differs
+    }
+
+    /// The detector begins anew and forgets who is down. Whoever is heard of again soon has come up, and is not new.
+    pub(crate) fn keep_the_down(&mut self, now: Instant) {
+        for seen in self.seen.values_mut().filter(|seen| !seen.view.liveness.is_alive()) {
+            seen.kept_until = Some(now + KEEP);
+        }
+    }
+
+    /// This node slept: nobody was missing in a time in which it heard nobody.
+    pub(crate) fn resume(&mut self, paused: Duration) {
+        self.missing_since.values_mut().for_each(|since| *since += paused);
     }
 
     /// Notes since when each node of the roster is missing.
     pub(crate) fn refresh_missing(&mut self, now: Instant, roster: &Roster) {
         let mut before = std::mem::take(&mut self.missing_since);
         for record in roster.others() {
-            if !record.standing.is_gone() && !self.is_alive(record.node()) {
+            if !record.standing.is_out() && !self.is_alive(record.node()) {
                 let since = before.remove(record.node()).unwrap_or(now);
                 self.missing_since.insert(record.node().clone(), since);
             }
         }
     }
 
-    /// Who has been missing for at least `gone_after`.
-    pub(crate) fn overdue(&self, now: Instant, gone_after: Duration) -> Vec<NodeId> {
-        let overdue = self.missing_since.iter().filter(|(_, since)| **since + gone_after <= now);
+    /// Who has been missing for at least this time.
+    pub(crate) fn overdue(&self, now: Instant, time: Duration) -> Vec<NodeId> {
+        let overdue = self.missing_since.iter().filter(|(_, since)| **since + time <= now);
         overdue.map(|(node, _)| node.clone()).collect()
     }
 
-    /// When the next one will have been missing for `gone_after`.
-    pub(crate) fn next_overdue(&self, now: Instant, gone_after: Duration) -> Option<Instant> {
-        self.missing_since.values().map(|since| *since + gone_after).filter(|at| *at > now).min()
+    /// When the next one will have been missing for one of these times.
+    pub(crate) fn next_overdue(&self, now: Instant, times: [Duration; 2]) -> Option<Instant> {
+        let deadlines = self.missing_since.values().flat_map(|since| times.map(|time| *since + time));
+        deadlines.filter(|at| *at > now).min()
     }
 
     /// Everybody whom the detector or the roster knows, but the local node, sorted by node.
     pub(crate) fn members(&self, roster: &Roster) -> BTreeMap<NodeId, MemberView> {
         let mut members: BTreeMap<NodeId, MemberView> = roster
             .others()
-            .filter(|record| !self.seen.contains_key(record.node()))
+            .filter(|record| !self.seen.contains_key(record.node()) && !record.standing.is_tombstone())
             .map(|record| (record.node().clone(), unseen(record)))
             .collect();
         for (node, seen) in &self.seen {
@@ -144,6 +166,13 @@ impl Observations {
             liveness,
         })
     }
+}
+
+/// Whether the roster keeps this boot out. The detector may remember it for longer.
+pub(crate) fn is_removed(member: &Member, roster: &Roster) -> bool {
+    roster.record(member.id().node()).is_some_and(|record| {
+        record.standing.is_tombstone() && record.generation() >= member.id().boot().generation
+    })
 }
 
 fn liveness(member: &Member, roster: &Roster) -> Liveness {

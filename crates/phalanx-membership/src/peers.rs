@@ -19,6 +19,17 @@ const ANNOUNCE_AGAIN_MAX: usize = 3;
 /// A peer gets no more than one full answer in this time, however often it asks.
 const REPLY_PERIOD_MIN: Duration = Duration::from_secs(1);
 
+/// What is known of why a link was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum LinkLoss {
+    /// Nothing: it was closed, replaced or silent. The failure detector finds out what that means.
+    #[default]
+    Unknown,
+    /// The host answered that nobody listens there any more, and the peer was silent as well. A hint: such an answer
+    /// can be forged.
+    ProcessGone,
+}
+
 /// A peer that is called until it answers.
 #[derive(Debug, Clone, Copy)]
 struct Calling {
@@ -52,8 +63,9 @@ impl Peers {
         true
     }
 
-    pub(crate) fn remove(&mut self, node: &NodeId) {
-        self.linked.remove(node);
+    /// The link is lost. Returns to which boot it was.
+    pub(crate) fn remove(&mut self, node: &NodeId) -> Option<Boot> {
+        self.linked.remove(node).map(|peer| peer.boot)
     }
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &NodeId> {

@@ -1,9 +1,10 @@
 //! What the cluster knows about one control node, in the form in which it is merged and stored.
 //!
 //! A record wraps the [`RosterEntry`] that the other layers see, and says one thing more: whether a node that is gone
-//! *left* or was *given up*. Majorities count who was given up, because such a node may be alive on the other side of
-//! a partition, and do not count who left. For each node the records form one total order (version, then standing,
-//! then bytes), and merging takes the greatest, so that any order of arrival ends in the same roster.
+//! *left*, was *given up* or was *removed*. Majorities count who was given up, because such a node may be alive on the
+//! other side of a partition, and count nobody who left or was removed. For each node the records form one total order
+//! (version, then standing, then bytes), and merging takes the greatest, so that any order of arrival ends in the same
+//! roster.
 
 use std::cmp::Ordering;
 
@@ -27,8 +28,12 @@ pub(crate) enum Standing {
     Draining,
     /// Gone, because a majority saw it down for too long.
     GivenUp,
+    /// Removed, because a majority saw it down for very much longer. It comes back by saying that it lives.
+    Cleaned,
     /// Gone, because it said so.
     Left,
+    /// Removed, because somebody wished it. This boot never comes back; a later one does.
+    Removed,
 }
 
 impl Standing {
@@ -37,12 +42,22 @@ impl Standing {
             Self::Joining => RosterState::Joining,
             Self::Active => RosterState::Active,
             Self::Draining => RosterState::Draining,
-            Self::GivenUp | Self::Left => RosterState::Gone,
+            Self::GivenUp | Self::Cleaned | Self::Left | Self::Removed => RosterState::Gone,
         }
     }
 
     pub(crate) fn is_gone(self) -> bool {
         self.state() == RosterState::Gone
+    }
+
+    /// Whether majorities count such a node no more. One that was given up may be alive beyond a partition and counts.
+    pub(crate) fn is_out(self) -> bool {
+        matches!(self, Self::Cleaned | Self::Left | Self::Removed)
+    }
+
+    /// Whether all that is left of such a node is the record that keeps it out.
+    pub(crate) fn is_tombstone(self) -> bool {
+        matches!(self, Self::Cleaned | Self::Removed)
     }
 }
 

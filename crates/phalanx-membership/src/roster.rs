@@ -1,8 +1,9 @@
 //! The roster: one merged record for each control node that the cluster knows.
 //!
-//! Everybody may learn a record from anybody, but writes only its own, with one exception: a node that sees more than
-//! half of the roster gives up another that has been down for too long. Whoever meets a record of itself that it did
-//! not write lifts its own above it, so that the truth about a node that lives is in the end what it says itself.
+//! Everybody may learn a record from anybody, but writes only its own, with two exceptions: a node that sees more than
+//! half of the roster gives up another that has been down for too long, and removes one at an operator's wish. Whoever
+//! meets a record of itself that it did not write lifts its own above it, so that the truth about a node that lives is
+//! in the end what it says itself; only the wish of an operator it obeys.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,8 @@ pub(crate) enum Merge {
     Changed,
     /// It claimed something about the local node that this node did not write; the own record was lifted above it.
     Refuted,
+    /// It removes the local node, which obeys; the own record says so now.
+    Expelled,
     /// The roster is full and the record was not taken.
     Full,
 }
@@ -105,22 +108,64 @@ impl Roster {
         Some(record)
     }
 
-    /// Whether this node, and those that are `alive` in its view, are more than half of all that did not leave. Of
-    /// two, either is enough: otherwise a pair could never give one up.
+    /// Turns the record of another node into a tombstone. Every node that does so from the same record writes the same.
+    /// `None` where there is nothing to change.
+    pub(crate) fn bury(&mut self, node: &NodeId, tombstone: Standing) -> Option<&Record> {
+        let record = self.others.get_mut(node).filter(|record| record.standing != tombstone)?;
+        record.standing = tombstone;
+        record.version = record.version.saturating_add(1).min(RECORD_VERSION_MAX);
+        Some(record)
+    }
+
+    /// Who counts in majorities besides the local node.
+    fn voters(&self) -> impl Iterator<Item = &NodeId> {
+        self.others().filter(|record| !record.standing.is_out()).map(Record::node)
+    }
+
+    /// How many count in majorities, the local node included.
+    pub(crate) fn electorate(&self) -> usize {
+        1 + self.voters().count()
+    }
+
+    /// Whether this node, and those that are `alive` in its view, are more than half of all that did not leave and were
+    /// not removed. Of two, either is enough: otherwise a pair could never give one up.
     pub(crate) fn has_majority(&self, mut alive: impl FnMut(&NodeId) -> bool) -> bool {
-        let electorate = 1 + self.others().filter(|record| record.standing != Standing::Left).count();
-        let seen = 1 + self
-            .others()
-            .filter(|record| record.standing != Standing::Left && alive(record.node()))
-            .count();
+        let electorate = self.electorate();
+        let seen = 1 + self.voters().filter(|node| alive(node)).count();
         2 * seen > electorate || electorate == 2
+    }
+
+    /// Whether this node and those that are `alive` in its view are the side that gives way when two sides meet: fewer
+    /// than half, or just half without the lowest node id.
+    pub(crate) fn is_smaller_side(&self, mut alive: impl FnMut(&NodeId) -> bool) -> bool {
+        let electorate = self.electorate();
+        let seen = 1 + self.voters().filter(|node| alive(node)).count();
+        if 2 * seen != electorate {
+            return 2 * seen < electorate;
+        }
+        let lowest = self.voters().next().filter(|lowest| *lowest < self.own.node());
+        lowest.is_some_and(|lowest| !alive(lowest))
     }
 
     pub(crate) fn view(&self) -> RosterView {
         RosterView::new(self.records().map(Record::entry).collect())
     }
 
+    /// Whether a claim about the local node is an operator's wish that it be gone, which holds for this boot and those
+    /// before it, whatever was written at the same time.
+    fn expels(&self, claim: &Record) -> bool {
+        claim.standing == Standing::Removed && claim.generation() >= self.own.generation()
+    }
+
     fn refute(&mut self, claim: &Record) -> Merge {
+        if self.own.standing == Standing::Removed {
+            return Merge::Unchanged;
+        }
+        if self.expels(claim) {
+            self.own.standing = Standing::Removed;
+            self.lift_own_above(self.own.version.max(claim.version));
+            return Merge::Expelled;
+        }
         if claim.version < self.own.version || *claim == self.own {
             return Merge::Unchanged;
         }
@@ -132,14 +177,20 @@ impl Roster {
         self.own.version = version.saturating_add(1).min(RECORD_VERSION_MAX);
     }
 
-    /// A full roster forgets a node that is gone for one that is not: of those that left the oldest boot, else of
-    /// those that were given up. Without this, a cluster whose nodes take a new name at each start would stop growing.
+    /// A full roster forgets a node that is gone for one that is not: of those that left the oldest boot, then of those
+    /// that were removed, at last of those that were given up. Without this, a cluster whose nodes take a new name at
+    /// each start would stop growing.
     fn make_room_for(&mut self, record: &Record) -> bool {
         if record.standing.is_gone() {
             return false;
         }
         let gone = self.others.values().filter(|known| known.standing.is_gone());
-        let left_first = |known: &&Record| (known.standing == Standing::GivenUp, known.boot.generation);
+        let rank = |standing| match standing {
+            Standing::Left => 0,
+            Standing::Cleaned | Standing::Removed => 1,
+            _ => 2,
+        };
+        let left_first = |known: &&Record| (rank(known.standing), known.boot.generation);
         let Some(oldest) = gone.min_by_key(left_first).map(|known| known.node().clone()) else {
             return false;
         };
@@ -201,6 +252,51 @@ mod tests {
     }
 
     #[test]
+    fn a_tombstone_counts_no_more_and_is_written_the_same_by_all() {
+        let others = ["a", "b", "c", "d"].map(|name| record(name, 1, Standing::GivenUp, 1));
+        let (mut here, mut there) = (roster(others.clone()), roster(others));
+        assert!(!here.has_majority(|node| *node == id("a")));
+        for name in ["c", "d"] {
+            let written = here.bury(&id(name), Standing::Cleaned).cloned();
+            assert_eq!(written.as_ref(), there.bury(&id(name), Standing::Cleaned));
+            assert_eq!(here.bury(&id(name), Standing::Cleaned), None);
+        }
+        assert!(here.has_majority(|node| *node == id("a")));
+        assert_eq!(here.electorate(), 3);
+        assert_eq!(here.bury(&id("nobody"), Standing::Removed), None);
+    }
+
+    #[test]
+    fn an_operators_wish_is_obeyed_by_this_boot_and_overridden_by_the_next() {
+        let mut cleaned = roster([]);
+        assert_eq!(cleaned.merge(record("me", 5, Standing::Cleaned, 9)), Merge::Refuted);
+        assert_eq!((cleaned.own().standing, cleaned.own().version), (Standing::Joining, 10));
+        let mut removed = roster([]);
+        removed.write_own(Standing::Active);
+        removed.write_own(Standing::Draining);
+        assert_eq!(removed.merge(record("me", 5, Standing::Removed, 2)), Merge::Expelled);
+        assert_eq!((removed.own().standing, removed.own().version), (Standing::Removed, 4));
+        assert_eq!(removed.merge(record("me", 5, Standing::Removed, 2)), Merge::Unchanged);
+        let reborn = roster([record("me", 4, Standing::Removed, 7)]);
+        assert_eq!((reborn.own().standing, reborn.own().version), (Standing::Joining, 8));
+    }
+
+    #[test]
+    fn of_two_sides_just_one_gives_way() {
+        // The own id is above a and b, and below x and y.
+        let others = |names: [&str; 3]| names.map(|name| record(name, 1, Standing::Active, 1));
+        let with_lowest = roster(others(["a", "b", "x"]));
+        assert!(!with_lowest.is_smaller_side(|node| *node == id("a")));
+        assert!(with_lowest.is_smaller_side(|node| *node == id("b")));
+        assert!(with_lowest.is_smaller_side(|_| false));
+        assert!(!with_lowest.is_smaller_side(|node| *node != id("a")));
+        let lowest = roster(others(["n", "x", "y"]));
+        assert!(!lowest.is_smaller_side(|node| *node == id("y")));
+        assert!(lowest.is_smaller_side(|_| false));
+        assert!(!roster([]).is_smaller_side(|_| false));
+    }
+
+    #[test]
     fn of_two_either_is_a_majority() {
         assert!(roster([record("a", 1, Standing::Active, 1)]).has_majority(|_| false));
         assert!(roster([]).has_majority(|_| false));
@@ -228,7 +324,9 @@ mod tests {
             Just(Standing::Active),
             Just(Standing::Draining),
             Just(Standing::GivenUp),
-            Just(Standing::Left)
+            Just(Standing::Cleaned),
+            Just(Standing::Left),
+            Just(Standing::Removed)
         ];
         // Small ranges, so that records of one node tie in version and standing and only the bytes decide.
         (0..4_u8, 1..3_u64, standing, 1..3_u16, "[ab]?", 1..4_u64).prop_map(
@@ -275,6 +373,27 @@ mod tests {
             prop_assert_eq!(merged(&a, &b), merged(&b, &a));
             prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
             prop_assert_eq!(merged(&a, &a), a);
+        }
+
+        #[test]
+        fn of_two_sides_that_are_all_exactly_one_gives_way(
+            size in 1..9_usize,
+            mask: u16,
+        ) {
+            let names: Vec<String> = (0..size).map(|n| format!("n{n}")).collect();
+            let side = |bit: u16| (0..size).filter(move |at| mask >> at & 1 == bit);
+            let gives_way = |bit: u16| {
+                let first = side(bit).next()?;
+                let own = record(&names[first], 1, Standing::Active, 1);
+                let others = names.iter().filter(|name| **name != names[first]);
+                let roster = Roster::new(own, others.map(|name| record(name, 1, Standing::Active, 1)));
+                let seen: Vec<NodeId> = side(bit).map(|at| id(&names[at])).collect();
+                Some(roster.is_smaller_side(|node| seen.contains(node)))
+            };
+            match (gives_way(0), gives_way(1)) {
+                (Some(one), Some(other)) => prop_assert_ne!(one, other),
+                (alone, none) => prop_assert_eq!(alone.or(none), Some(false)),
+            }
         }
 
         #[test]

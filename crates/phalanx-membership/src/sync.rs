@@ -1,13 +1,15 @@
 //! Sync messages: everything that a node knows, in one piece, on a channel that keeps order and loses nothing.
 //!
-//! Gossip is quick, but a node that was cut off misses what was said meanwhile. So two nodes that meet, and then one
-//! random pair after another, tell each other all they know, which mends any gap however it came about.
+//! Gossip is quick, but a node that was cut off misses what was said meanwhile. So two nodes that meet tell each other
+//! all they know, and one random pair after another compares a digest of it and tells it where that differs, which
+//! mends any gap however it came about.
 
 use bytes::Bytes;
 use phalanx_base::NodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::MEMBERS_MAX;
+use crate::digest::Digest;
 use crate::identity::Identity;
 use crate::record::{RECORD_BYTES_MAX, Record, RecordError};
 use crate::roster::ROSTER_NODES_MAX;
@@ -58,10 +60,25 @@ pub enum SyncError {
     },
 }
 
+/// What travels on the sync channel.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SyncMessage {
+    /// What one node knows, or a part of it.
+    Exchange(Exchange),
+    /// The sum of what a node knows. Who knows something else answers with an exchange.
+    Digest {
+        /// Without its address, which nobody learns from here.
+        sender: Identity,
+        digest: Digest,
+    },
+}
+
 /// What one node tells another, or a part of it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Exchange {
     pub(crate) sender: Identity,
+    /// Of the sender. Who is told that it is suspected answers with a higher one.
+    pub(crate) incarnation: u16,
     /// Whether the receiver shall answer with all that it knows.
     pub(crate) reply_wanted: bool,
     /// The detector's members, down ones included, without the sender.
@@ -69,7 +86,14 @@ pub(crate) struct Exchange {
     pub(crate) records: Vec<Record>,
 }
 
-impl Exchange {
+impl SyncMessage {
+    pub(crate) fn sender(&self) -> &Identity {
+        match self {
+            Self::Exchange(exchange) => &exchange.sender,
+            Self::Digest { sender, .. } => sender,
+        }
+    }
+
     pub(crate) fn decode(message: &[u8]) -> Result<Self, SyncError> {
         if message.len() > SYNC_BYTES_MAX {
             return Err(SyncError::TooLarge { bytes: message.len() });
@@ -77,40 +101,56 @@ impl Exchange {
         let Some((&WIRE_VERSION, body)) = message.split_first() else {
             return Err(SyncError::Version);
         };
-        let (exchange, rest) = postcard::take_from_bytes::<Self>(body).map_err(|_| SyncError::Malformed)?;
+        let (message, rest) = postcard::take_from_bytes::<Self>(body).map_err(|_| SyncError::Malformed)?;
         if !rest.is_empty() {
             return Err(SyncError::Malformed);
         }
-        if exchange.members.len() > MEMBERS_MAX || exchange.records.len() > ROSTER_NODES_MAX {
-            return Err(SyncError::TooMany);
+        if let Self::Exchange(exchange) = &message {
+            exchange.check()?;
         }
-        exchange.records.iter().try_for_each(Record::check)?;
-        Ok(exchange)
+        Ok(message)
     }
 
-    fn encode(&self) -> Bytes {
+    pub(crate) fn encode(&self) -> Bytes {
         let bytes = postcard::to_extend(self, vec![WIRE_VERSION]);
-        bytes.expect("an exchange has no map, no float and no length unknown before").into()
+        bytes.expect("a sync message has no map, no float and no length unknown before").into()
+    }
+}
+
+impl Exchange {
+    fn check(&self) -> Result<(), SyncError> {
+        if self.members.len() > MEMBERS_MAX || self.records.len() > ROSTER_NODES_MAX {
+            return Err(SyncError::TooMany);
+        }
+        Ok(self.records.iter().try_for_each(Record::check)?)
+    }
+
+    fn new(sender: &Identity, incarnation: u16, members: Vec<Member>) -> Self {
+        Self { sender: sender.clone(), incarnation, reply_wanted: false, members, records: Vec::new() }
+    }
+
+    fn encode(self) -> Bytes {
+        SyncMessage::Exchange(self).encode()
     }
 
     /// As few messages as it takes, each within [`SYNC_BYTES_MAX`]. Only the last one asks for a reply, so that the
     /// answer already knows it all.
     pub(crate) fn encode_all(
         sender: &Identity,
+        incarnation: u16,
         reply_wanted: bool,
         members: Vec<Member>,
         records: impl IntoIterator<Item = Record>,
     ) -> Vec<Bytes> {
         // All members fit in the first message: MEMBERS_MAX identities are far below the cap.
         let mut room = SYNC_BYTES_MAX - SYNC_ENVELOPE_BYTES - MEMBERS_MAX * MEMBER_BYTES_MAX;
-        let mut part = Self { sender: sender.clone(), reply_wanted: false, members, records: Vec::new() };
+        let mut part = Self::new(sender, incarnation, members);
         let mut messages = Vec::new();
         for record in records {
             let bytes = record.encode().len();
             if bytes > room {
-                messages.push(part.encode());
-                part.members.clear();
-                part.records.clear();
+                let full = std::mem::replace(&mut part, Self::new(sender, incarnation, Vec::new()));
+                messages.push(full.encode());
                 room = SYNC_BYTES_MAX - SYNC_ENVELOPE_BYTES;
             }
             room = room.saturating_sub(bytes);
@@ -154,6 +194,13 @@ mod tests {
         }
     }
 
+    fn exchange(message: Result<SyncMessage, SyncError>) -> Exchange {
+        match message {
+            Ok(SyncMessage::Exchange(exchange)) => exchange,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn the_fullest_roster_is_split_and_only_the_last_part_asks() {
         let longest = format!("{}.{}.{}.{}", "a".repeat(60), "b".repeat(60), "c".repeat(60), "d".repeat(60));
@@ -167,10 +214,10 @@ mod tests {
         let records: Vec<Record> = (0..ROSTER_NODES_MAX).map(|n| record(&name(n), 16)).collect();
         assert!(records.iter().all(|record| record.check().is_ok()));
         let messages =
-            Exchange::encode_all(&sender, true, (0..MEMBERS_MAX).map(member).collect(), records.clone());
+            Exchange::encode_all(&sender, 0, true, (0..MEMBERS_MAX).map(member).collect(), records.clone());
         assert!(messages.len() > 1);
         let parts: Vec<Exchange> =
-            messages.iter().map(|message| Exchange::decode(message).unwrap()).collect();
+            messages.iter().map(|message| exchange(SyncMessage::decode(message))).collect();
         let asks: Vec<bool> = parts.iter().map(|part| part.reply_wanted).collect();
         assert_eq!(asks.iter().filter(|asks| **asks).count(), 1);
         assert_eq!(asks.last(), Some(&true));
@@ -183,16 +230,18 @@ mod tests {
         let sender = Identity::new(boot("me"), None);
         let with = |members: usize, records: Vec<Record>| {
             let member = Member::alive(sender.clone());
-            Exchange { sender: sender.clone(), reply_wanted: false, members: vec![member; members], records }
-                .encode()
+            Exchange { records, ..Exchange::new(&sender, 0, vec![member; members]) }.encode()
         };
-        assert_eq!(Exchange::decode(&with(MEMBERS_MAX + 1, vec![])), Err(SyncError::TooMany));
+        assert_eq!(SyncMessage::decode(&with(MEMBERS_MAX + 1, vec![])), Err(SyncError::TooMany));
         let heavy = Record { weight: 65, ..record("r", 0) };
-        assert!(matches!(Exchange::decode(&with(0, vec![heavy])), Err(SyncError::Record(_))));
-        assert_eq!(Exchange::decode(&[]), Err(SyncError::Version));
-        assert_eq!(Exchange::decode(&[&with(0, vec![]), [0].as_slice()].concat()), Err(SyncError::Malformed));
+        assert!(matches!(SyncMessage::decode(&with(0, vec![heavy])), Err(SyncError::Record(_))));
+        assert_eq!(SyncMessage::decode(&[]), Err(SyncError::Version));
+        assert_eq!(
+            SyncMessage::decode(&[&with(0, vec![]), [0].as_slice()].concat()),
+            Err(SyncError::Malformed)
+        );
         let large = vec![WIRE_VERSION; SYNC_BYTES_MAX + 1];
-        assert_eq!(Exchange::decode(&large), Err(SyncError::TooLarge { bytes: large.len() }));
+        assert_eq!(SyncMessage::decode(&large), Err(SyncError::TooLarge { bytes: large.len() }));
     }
 
     proptest! {
@@ -204,11 +253,11 @@ mod tests {
         ) {
             let sender = Identity::new(boot("me"), None);
             let members = vec![Member::alive(sender.clone())];
-            let mut bytes = Exchange::encode_all(&sender, true, members, [record("r", 2)])[0].to_vec();
+            let mut bytes = Exchange::encode_all(&sender, 0, true, members, [record("r", 2)])[0].to_vec();
             let at = at.index(bytes.len());
             bytes[at] ^= flip;
-            let _ = Exchange::decode(&bytes);
-            let _ = Exchange::decode(&[&[WIRE_VERSION], junk.as_slice()].concat());
+            let _ = SyncMessage::decode(&bytes);
+            let _ = SyncMessage::decode(&[&[WIRE_VERSION], junk.as_slice()].concat());
         }
     }
 }

@@ -5,9 +5,9 @@
 //! takes the slot of the one that it makes pointless.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use foca::Identity as _;
+use foca::{Identity as _, TimerToken};
 use phalanx_base::NodeId;
 
 use crate::identity::Identity;
@@ -56,6 +56,41 @@ impl Timers {
             _ => {
                 self.set.insert(slot, (deadline, timer));
             }
+        }
+    }
+
+    /// Sets the timer of a suspicion, or brings the one that is set forward; it never puts it off.
+    pub(crate) fn hasten(&mut self, deadline: Instant, timer: Timer) {
+        match self.set.get_mut(&Slot::of(&timer)) {
+            Some((known_deadline, known)) if outlasts(known, &timer) => {
+                *known_deadline = deadline.min(*known_deadline);
+            }
+            _ => self.insert(deadline, timer),
+        }
+    }
+
+    /// Lets a suspicion that runs end no sooner than this.
+    pub(crate) fn put_off_suspicion(&mut self, node: &NodeId, until: Instant) {
+        if let Some((deadline, _)) = self.set.get_mut(&Slot::SuspectToDown(node.clone())) {
+            *deadline = until.max(*deadline);
+        }
+    }
+
+    /// Time has passed in which nothing was heard: every timer keeps what it had left, and every suspicion begins anew.
+    pub(crate) fn resume(&mut self, now: Instant, paused: Duration, suspicion: Duration) {
+        for (slot, (deadline, _)) in &mut self.set {
+            *deadline = match slot {
+                Slot::SuspectToDown(_) => now + suspicion,
+                _ => *deadline + paused,
+            };
+        }
+    }
+
+    /// The token of the timers that count now; `None` while the detector has nobody to watch.
+    pub(crate) fn token(&self) -> Option<TimerToken> {
+        match self.set.get(&Slot::Probe) {
+            Some((_, Timer::ProbeRandomMember(token))) => Some(*token),
+            _ => None,
         }
     }
 
@@ -153,6 +188,34 @@ mod tests {
         assert_eq!(timers.next_deadline(), Some(start + after(8)));
         assert_eq!(timers.pop_due(start + after(8)), Some(suspicion("a", 2, 4)));
         assert_eq!(timers.next_deadline(), None);
+    }
+
+    #[test]
+    fn evidence_brings_a_suspicion_forward_and_a_link_puts_it_off() {
+        let start = origin();
+        let mut timers = Timers::default();
+        timers.hasten(start + after(50), suspicion("a", 1, 0));
+        timers.hasten(start + after(20), suspicion("a", 1, 0));
+        timers.hasten(start + after(90), suspicion("a", 1, 0));
+        assert_eq!(timers.next_deadline(), Some(start + after(20)));
+        timers.put_off_suspicion(identity("a", 1).node(), start + after(70));
+        timers.put_off_suspicion(identity("b", 1).node(), start + after(70));
+        timers.put_off_suspicion(identity("a", 1).node(), start + after(30));
+        assert_eq!(timers.next_deadline(), Some(start + after(70)));
+        assert_eq!(timers.set.len(), 1);
+    }
+
+    #[test]
+    fn after_a_pause_all_go_on_and_suspicions_begin_anew() {
+        let start = origin();
+        let mut timers = Timers::default();
+        timers.insert(start + after(10), Timer::ProbeRandomMember(3));
+        timers.insert(start + after(5), suspicion("a", 1, 0));
+        assert_eq!(timers.token(), Some(3));
+        timers.resume(start + after(2_000), after(1_990), after(4_000));
+        assert_eq!(timers.pop_due(start + after(2_000)), Some(Timer::ProbeRandomMember(3)));
+        assert_eq!(timers.next_deadline(), Some(start + after(6_000)));
+        assert_eq!(timers.token(), None);
     }
 
     #[test]

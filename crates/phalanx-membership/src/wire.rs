@@ -98,6 +98,14 @@ impl<'a> Packet<'a> {
         Ok(Self { header, updates, records, body })
     }
 
+    /// Whether this answers something that the receiver sent, and so proves that it was heard.
+    pub(crate) fn is_reply(&self) -> bool {
+        matches!(
+            self.header.message,
+            Message::Ack(_) | Message::ForwardedAck { .. } | Message::Feed | Message::TurnUndead
+        )
+    }
+
     /// Whether this is the answer to an announcement.
     pub(crate) fn is_feed(&self) -> bool {
         self.header.message == Message::Feed

@@ -6,10 +6,11 @@ use foca::{Codec as _, Header, Message, PostcardCodec, State};
 use phalanx_base::{Boot, Generation};
 
 use crate::common::id;
+use crate::digest::Digest;
 use crate::identity::Identity;
 use crate::record::{Record, Standing};
 use crate::snapshot::RosterSnapshot;
-use crate::sync::Exchange;
+use crate::sync::{Exchange, SyncMessage};
 use crate::wire::{Member, Packet, WIRE_VERSION};
 
 const RECORD: &str = concat!(
@@ -23,11 +24,12 @@ const GOSSIP: &str = concat!(
     "2f2f31302e302e302e353a373030302c7068616c616e783a2f2f5b323030313a6462383a3a355d3a37303030ac02",
 );
 const EXCHANGE: &str = concat!(
-    "0104616e6e61effd8280a0ebd3c901000000010104636c656feffd8280a0ebd3c90100011b7068616c616e783a2f2f63",
-    "6c656f2e6578616d706c653a373030300007010104616e6e61effd8280a0ebd3c9010202067261636b2d31347068616c",
-    "616e783a2f2f31302e302e302e353a373030302c7068616c616e783a2f2f5b323030313a6462383a3a355d3a37303030",
-    "ac02",
+    "010004616e6e61effd8280a0ebd3c90100000005010104636c656feffd8280a0ebd3c90100011b7068616c616e783a2f",
+    "2f636c656f2e6578616d706c653a373030300007010104616e6e61effd8280a0ebd3c9010202067261636b2d31347068",
+    "616c616e783a2f2f31302e302e302e353a373030302c7068616c616e783a2f2f5b323030313a6462383a3a355d3a3730",
+    "3030ac02",
 );
+const DIGEST: &str = "010104616e6e61effd8280a0ebd3c901000000b59efff7c395c98d9f01e6e48fe1d089fedc5d";
 const SNAPSHOT: &str = concat!(
     "010104616e6e61effd8280a0ebd3c9010202067261636b2d31347068616c616e783a2f2f31302e302e302e353a373030",
     "302c7068616c616e783a2f2f5b323030313a6462383a3a355d3a37303030ac02",
@@ -88,10 +90,20 @@ fn a_gossip_datagram() {
 #[test]
 fn an_exchange() {
     let sender = identity("anna", None);
-    let encoded = Exchange::encode_all(&sender, true, vec![member()], [record()]);
+    let encoded = Exchange::encode_all(&sender, 5, true, vec![member()], [record()]);
     assert_eq!(encoded.iter().map(|message| hex(message)).collect::<Vec<_>>(), [EXCHANGE]);
-    let exchange = Exchange { sender, reply_wanted: true, members: vec![member()], records: vec![record()] };
-    assert_eq!(Exchange::decode(&bytes(EXCHANGE)), Ok(exchange));
+    let (members, records) = (vec![member()], vec![record()]);
+    let exchange = Exchange { sender, incarnation: 5, reply_wanted: true, members, records };
+    assert_eq!(SyncMessage::decode(&bytes(EXCHANGE)), Ok(SyncMessage::Exchange(exchange)));
+}
+
+#[test]
+fn a_digest() {
+    let sender = identity("anna", None);
+    let digest = Digest::of(&sender, [member()].iter(), [record()].iter());
+    let message = SyncMessage::Digest { sender, digest };
+    assert_eq!(hex(&message.encode()), DIGEST);
+    assert_eq!(SyncMessage::decode(&bytes(DIGEST)), Ok(message));
 }
 
 #[test]

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use phalanx_base::{Boot, Generation, NodeId, RosterState};
-use phalanx_membership::driver::{DatagramSocket, Incoming, MembershipHandle, Stopped, drive};
-use phalanx_membership::{Channel, ClusterView, Config, Event, Liveness, LocalMember, Membership};
+use phalanx_membership::driver::{DatagramSocket, Incoming, MembershipHandle, RemoveFailed, Stopped, drive};
+use phalanx_membership::{
+    Channel, ClusterView, Config, Event, LinkLoss, Liveness, LocalMember, Membership, RemoveError,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -140,6 +142,29 @@ fn three_drivers_meet_notice_a_death_and_see_a_leave() {
 }
 
 #[test]
+fn a_node_is_removed_through_the_handle_of_another() {
+    paused(async {
+        let inboxes = Inboxes::default();
+        let (a, _a_task) = start("a", &inboxes);
+        let (b, b_task) = start("b", &inboxes);
+        link("a", "b", &inboxes);
+        until(&a, |view| view.is_alive(&boot("b").node)).await;
+        let unknown = RemoveError::Unknown { node: boot("x").node };
+        assert_eq!(a.remove(boot("x").node).await, Err(RemoveFailed::Refused(unknown)));
+        let mut events = b.subscribe();
+        a.remove(boot("b").node).await.unwrap();
+        until(&a, |view| view.member(&boot("b").node).is_none()).await;
+        b_task.await.unwrap();
+        let mut told = Vec::new();
+        while let Some(event) = events.next().await {
+            told.push(event);
+        }
+        assert!(told.contains(&Event::Expelled), "{told:?}");
+        assert_eq!(b.remove(boot("a").node).await, Err(RemoveFailed::Stopped(Stopped)));
+    });
+}
+
+#[test]
 fn junk_and_dropped_handles_stop_nothing_and_a_closed_socket_ends_the_driver() {
     paused(async {
         let inboxes = Inboxes::default();
@@ -149,7 +174,7 @@ fn junk_and_dropped_handles_stop_nothing_and_a_closed_socket_ends_the_driver() {
         let bytes = Bytes::from_static(b"\x01junk");
         inbox.send(Incoming::Datagram { from: from.clone(), bytes: bytes.clone() }).await.unwrap();
         inbox.send(Incoming::Sync { from: from.clone(), bytes }).await.unwrap();
-        inbox.send(Incoming::Unreachable { node: from }).await.unwrap();
+        inbox.send(Incoming::Unreachable { node: from, cause: LinkLoss::ProcessGone }).await.unwrap();
         let view = a.view();
         drop(a);
         tokio::time::sleep(Duration::from_secs(30)).await;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use common::{Cluster, Faults, NO_FAULTS, id};
 use phalanx_base::{AddressList, Boot, Generation};
 use phalanx_membership::{
-    Config, DATAGRAM_BYTES_MAX, DATAGRAMS_QUEUED_MAX, EVENTS_MAX, LocalMember, MEMBERS_MAX, Membership,
-    ROSTER_NODES_MAX, RosterSnapshot, SYNC_BYTES_MAX,
+    Config, DATAGRAM_BYTES_MAX, DATAGRAMS_QUEUED_MAX, EVENTS_MAX, LinkLoss, LocalMember, MEMBERS_MAX,
+    Membership, ROSTER_NODES_MAX, RosterSnapshot, SYNC_BYTES_MAX,
 };
 use proptest::prelude::*;
 
@@ -31,6 +31,22 @@ enum Mishap {
         stored: bool,
     },
     Drain(usize),
+    /// A node gets neither time nor messages for so many milliseconds.
+    Sleep {
+        node: usize,
+        ms: u64,
+        kept: usize,
+    },
+    /// Somebody is told by its network that a process is gone, be it true or not.
+    Evidence {
+        at: usize,
+        about: usize,
+    },
+    /// An operator removes a node and stops it.
+    Remove {
+        by: usize,
+        node: usize,
+    },
     Leave(usize),
     /// Splits the cluster, by the bits of a mask.
     Partition(u8),
@@ -47,6 +63,13 @@ fn mishap() -> impl Strategy<Value = Mishap> {
         node.clone().prop_map(Mishap::Kill),
         (node.clone(), any::<bool>()).prop_map(|(node, stored)| Mishap::Start { node, stored }),
         node.clone().prop_map(Mishap::Drain),
+        (node.clone(), 500..25_000_u64, 0..200_usize).prop_map(|(node, ms, kept)| Mishap::Sleep {
+            node,
+            ms,
+            kept
+        }),
+        (node.clone(), node.clone()).prop_map(|(at, about)| Mishap::Evidence { at, about }),
+        (node.clone(), node.clone()).prop_map(|(by, node)| Mishap::Remove { by, node }),
         node.prop_map(Mishap::Leave),
         any::<u8>().prop_map(Mishap::Partition),
         Just(Mishap::Heal),
@@ -81,6 +104,20 @@ impl World {
             Mishap::Drain(node) if self.running[node] => {
                 self.cluster.with(NAMES[node], |core, now| core.drain(now));
             }
+            Mishap::Sleep { node, ms, kept } if self.running[node] => {
+                self.cluster.put_to_sleep(NAMES[node]);
+                self.cluster.run_for(Duration::from_millis(ms));
+                self.cluster.wake(NAMES[node], kept);
+            }
+            Mishap::Evidence { at, about } if at != about && self.running[at] => {
+                self.cluster.lose_link(NAMES[at], NAMES[about], LinkLoss::ProcessGone);
+            }
+            Mishap::Remove { by, node } if self.running[by] => {
+                let removed = self.cluster.with(NAMES[by], |core, now| core.remove(now, &id(NAMES[node])));
+                if removed.is_ok() {
+                    self.stop(node);
+                }
+            }
             Mishap::Leave(node) if self.running[node] => {
                 self.cluster.with(NAMES[node], |core, now| core.leave(now));
                 self.cluster.run_for(Duration::from_secs(1));
@@ -93,7 +130,11 @@ impl World {
             }
             Mishap::Heal => self.cluster.heal(),
             Mishap::Wait(ms) => self.cluster.run_for(Duration::from_millis(ms)),
-            Mishap::Drain(_) | Mishap::Leave(_) => {}
+            Mishap::Drain(_)
+            | Mishap::Leave(_)
+            | Mishap::Sleep { .. }
+            | Mishap::Evidence { .. }
+            | Mishap::Remove { .. } => {}
         }
     }
 

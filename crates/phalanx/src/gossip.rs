@@ -7,7 +7,7 @@ use bytes::Bytes;
 use phalanx_base::{Boot, Lane, NodeId};
 use phalanx_jobs::wire::{Frame, Kind, Opening};
 use phalanx_jobs::{Carrier, LinkId, Stream};
-use phalanx_membership::Channel;
+use phalanx_membership::{Channel, LinkLoss};
 use phalanx_membership::driver::{DatagramSocket, Incoming};
 use phalanx_transport::Link;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
@@ -66,7 +66,7 @@ impl Gossip {
             is_current && peers.remove(&peer.node).is_some()
         };
         if removed {
-            self.tell(Incoming::Unreachable { node: peer.node.clone() }).await;
+            self.tell(Incoming::Unreachable { node: peer.node.clone(), cause: LinkLoss::Unknown }).await;
         }
     }
 

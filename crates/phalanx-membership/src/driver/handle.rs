@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::{ClusterView, Event};
+use phalanx_base::NodeId;
+
+use crate::{ClusterView, Event, RemoveError};
 
 /// What a handle asks of the driver.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub(super) enum Wish {
     Drain,
     /// Answered when the node has left.
     Leave(oneshot::Sender<()>),
+    /// Answered at once.
+    Remove(NodeId, oneshot::Sender<Result<(), RemoveError>>),
 }
 
 /// A running membership. Cheap to clone.
@@ -30,6 +34,17 @@ pub struct MembershipHandle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the membership has stopped: start a new one to be a member again")]
 pub struct Stopped;
+
+/// Why [`MembershipHandle::remove`] did not remove a node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RemoveFailed {
+    /// There is no membership any more. Nothing was changed, unless it ended just after it had removed the node.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// The membership refused. Nothing was changed.
+    #[error(transparent)]
+    Refused(#[from] RemoveError),
+}
 
 impl MembershipHandle {
     /// The cluster as it is now, with notice of every change. Intermediate states may be skipped.
@@ -62,6 +77,19 @@ impl MembershipHandle {
     /// [`Stopped`] where there is no membership any more.
     pub async fn drain(&self) -> Result<(), Stopped> {
         self.wishes.send(Wish::Drain).await.map_err(|_| Stopped)
+    }
+
+    /// Removes another control node for good: majorities count it no more, and this boot of it never comes back. Should
+    /// it run, it leaves; started anew it is welcome. Returns when this node has written that, before all know it.
+    ///
+    /// Where the future is dropped the node may be removed all the same.
+    ///
+    /// # Errors
+    /// [`RemoveFailed`] where this node cannot remove it, or there is no membership any more.
+    pub async fn remove(&self, node: NodeId) -> Result<(), RemoveFailed> {
+        let (answer, answered) = oneshot::channel();
+        self.wishes.send(Wish::Remove(node, answer)).await.map_err(|_| Stopped)?;
+        Ok(answered.await.map_err(|_| Stopped)??)
     }
 
     /// Leaves the cluster; returns when it was told a few times, after four gossip periods at most. The driver then

@@ -6,6 +6,6 @@ mod handle;
 mod shell;
 mod socket;
 
-pub use handle::{Events, MembershipHandle, Stopped};
+pub use handle::{Events, MembershipHandle, RemoveFailed, Stopped};
 pub use shell::drive;
 pub use socket::{DatagramSocket, Incoming};

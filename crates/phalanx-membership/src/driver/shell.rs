@@ -14,6 +14,10 @@ use crate::{ClusterView, EVENTS_MAX, Event, Membership};
 /// How many wishes of handles wait. They are rare and quick to fulfil; more than this and callers wait.
 const WISHES_QUEUED_MAX: usize = 16;
 
+/// How many messages are taken in before a timer that is due fires: the answers to some probes and a gossip of each of
+/// 128 peers, but not so many that a peer that talks without end holds up time.
+const INCOMING_BEFORE_TIMERS_MAX: usize = 256;
+
 /// A handle to this membership, and the future that runs it. Nothing happens until the future is polled; it ends when
 /// the node has left or the socket is closed.
 pub fn drive<S: DatagramSocket>(
@@ -53,7 +57,7 @@ impl<S: DatagramSocket> Shell<S> {
             tokio::select! {
                 biased;
                 wish = next_wish(&mut self.inbox) => self.fulfil(wish),
-                () = sleep_until(timeout) => self.core.handle_timeout(Instant::now().into_std()),
+                () = sleep_until(timeout) => self.handle_timeout().await,
                 incoming = self.socket.recv() => match incoming {
                     Some(incoming) => self.take_in(incoming),
                     None => break,
@@ -68,6 +72,19 @@ impl<S: DatagramSocket> Shell<S> {
         }
     }
 
+    /// What lies in the inbox when a timer fires has come before it: a probe whose answer lies there was not missed.
+    async fn handle_timeout(&mut self) {
+        for _ in 0..INCOMING_BEFORE_TIMERS_MAX {
+            tokio::select! {
+                biased;
+                Some(incoming) = self.socket.recv() => self.take_in(incoming),
+                () = std::future::ready(()) => break,
+            }
+            self.publish();
+        }
+        self.core.handle_timeout(Instant::now().into_std());
+    }
+
     fn fulfil(&mut self, wish: Option<Wish>) {
         let now = Instant::now().into_std();
         match wish {
@@ -76,6 +93,10 @@ impl<S: DatagramSocket> Shell<S> {
             Some(Wish::Leave(leaver)) => {
                 self.leavers.push(leaver);
                 self.core.leave(now);
+            }
+            Some(Wish::Remove(node, answer)) => {
+                // Whoever does not wait any more need not be told.
+                let _ = answer.send(self.core.remove(now, &node));
             }
             None => self.inbox = None,
         }
@@ -95,7 +116,7 @@ impl<S: DatagramSocket> Shell<S> {
                 }
             }
             Incoming::Reachable { peer, address } => self.core.handle_peer_reachable(now, peer, address),
-            Incoming::Unreachable { node } => self.core.handle_peer_unreachable(now, &node),
+            Incoming::Unreachable { node, cause } => self.core.handle_peer_unreachable(now, &node, cause),
         }
     }
 

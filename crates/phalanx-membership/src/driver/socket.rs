@@ -5,7 +5,7 @@ use std::future::Future;
 use bytes::Bytes;
 use phalanx_base::{Address, Boot, NodeId};
 
-use crate::Channel;
+use crate::{Channel, LinkLoss};
 
 /// Carries messages between control nodes over links that know who the peer is.
 pub trait DatagramSocket: Send + Sync + 'static {
@@ -48,5 +48,7 @@ pub enum Incoming {
     Unreachable {
         /// Which node.
         node: NodeId,
+        /// What is known of the reason.
+        cause: LinkLoss,
     },
 }

@@ -16,6 +16,12 @@ pub struct Counters {
     pub renewals: u64,
     /// How often somebody claimed something about this node that it did not say, and was corrected.
     pub refutations: u64,
+    /// How often it began anew because it met a larger side of a partition, or was isolated. Each costs a renewal.
+    pub resets: u64,
+    /// How often its timers fired far too late, because the process or the machine slept or was overloaded.
+    pub pauses: u64,
+    /// How often a lost link was evidence that the process of a member is gone.
+    pub links_gone: u64,
     /// Messages dropped because nobody polled them.
     pub transmits_dropped: u64,
     /// Records refused because the roster is full.
@@ -66,10 +72,11 @@ impl Membership {
         members.into_values().collect()
     }
 
-    /// Whether this node sees more than half of the roster alive; of two, either is enough.
+    /// Whether this node sees more than half of the roster alive; of two, either is enough. One whose last five probes
+    /// all failed is cut off and has no majority, although it has not declared everybody down yet.
     #[must_use]
     pub fn has_majority(&self) -> bool {
-        self.roster.has_majority(|node| self.observations.is_alive(node))
+        !self.is_isolated() && self.roster.has_majority(|node| self.observations.is_alive(node))
     }
 
     /// Everything above as one value that can be handed out.

@@ -3,13 +3,17 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use foca::State;
 use phalanx_base::NodeId;
 
 use super::Membership;
+use crate::detector::Refusal;
+use crate::digest::Digest;
 use crate::event::Liveness;
+use crate::observations::is_removed;
 use crate::record::{Record, Standing};
 use crate::roster::Merge;
-use crate::sync::Exchange;
+use crate::sync::{Exchange, SyncMessage};
 use crate::wire::Member;
 
 /// Members that have been down for longer are not told in an exchange, nor those that have been down for half of the
@@ -28,12 +32,13 @@ impl Membership {
                 self.roster_changed = true;
                 self.spread_own(now);
             }
+            Merge::Expelled => self.roster_changed = true,
             Merge::Changed => {
                 self.roster_changed = true;
                 let Some(record) = self.roster.record(&node) else { return };
                 // Too large a record was told to everybody by its writer, and goes on with the exchanges.
                 self.detector.broadcast(now, record);
-                if record.standing == Standing::Left {
+                if matches!(record.standing, Standing::Left | Standing::Removed) {
                     self.detector.handle_left(now, &node, record.generation());
                 }
             }
@@ -48,35 +53,82 @@ impl Membership {
     /// Tells a record that this node wrote: with the gossip, or where it is too large for that to each peer at once.
     pub(super) fn spread(&mut self, now: Instant, record: Record) {
         if !self.detector.broadcast(now, &record) {
-            let messages = self.encode_exchange(false, Vec::new(), [record]);
-            self.push_to_peers(&messages);
+            self.tell_peers(record);
         }
     }
 
-    pub(super) fn push_to_peers(&mut self, messages: &[Bytes]) {
-        for node in self.peers.nodes() {
-            messages.iter().for_each(|message| self.outbox.push_sync(node.clone(), message.clone()));
+    /// Tells a record to each peer at once.
+    pub(super) fn tell_peers(&mut self, record: Record) {
+        for message in self.encode_exchange(false, Vec::new(), [record]) {
+            self.peers.nodes().for_each(|node| self.outbox.push_sync(node.clone(), message.clone()));
         }
     }
 
-    /// Exchanges everything with one random peer that is alive, and with one that is held for down although there is
-    /// a link to it: one side of a partition that heals. Those that left have nothing to tell.
+    /// Compares all that is known with one random peer that is alive, and with one that is held for down although there
+    /// is a link to it: one side of a partition that heals. Those that left have nothing to tell.
     pub(super) fn exchange(&mut self, now: Instant) {
+        let sender = self.detector.identity().bare();
+        let message = SyncMessage::Digest { sender, digest: self.digest(now) }.encode();
         for alive in [true, false] {
             let fit = |node: &NodeId| match self.observations.liveness(node) {
                 Some(Liveness::Left) => false,
                 known => known.is_some_and(Liveness::is_alive) == alive,
             };
             if let Some(peer) = self.peers.choose(&mut self.random, fit) {
-                self.tell_everything(now, &peer, true);
+                self.outbox.push_sync(peer, message.clone());
             }
         }
     }
 
-    pub(super) fn tell_everything(&mut self, now: Instant, to: &NodeId, reply_wanted: bool) {
+    /// A peer has told the sum of what it knows. If this node knows something else, both tell it all.
+    pub(super) fn compare(&mut self, now: Instant, from: &NodeId, digest: Digest) {
+        if digest != self.digest(now) && self.peers.may_reply(now, from) {
+            self.tell_everything(now, from, true);
+        }
+    }
+
+    /// Takes what a peer knows. If the peer doubts this node, it gets the answer on the channel that loses nothing.
+    pub(super) fn handle_exchange(&mut self, now: Instant, exchange: Exchange) -> Result<(), Refusal> {
+        let Exchange { sender, incarnation, reply_wanted, mut members, records } = exchange;
+        let from = sender.node().clone();
+        let own = self.detector.identity();
+        let doubted = members.iter().any(|member| member.id() == own && member.state() == State::Suspect);
+        // The sender comes first, so that the detector knows somebody to whom it can refute what follows.
+        members.insert(0, Member::new(sender, incarnation, State::Alive));
+        self.detector.handle_members(now, members)?;
+        records.into_iter().for_each(|record| self.learn(now, record));
+        if doubted {
+            // What the detector sends about it says which incarnation refutes the doubt.
+            self.flush_detector();
+            for message in self.encode_exchange(false, Vec::new(), []) {
+                self.outbox.push_sync(from.clone(), message);
+            }
+        }
+        if reply_wanted && self.peers.may_reply(now, &from) {
+            self.tell_everything(now, &from, false);
+        }
+        Ok(())
+    }
+
+    /// The members of whom this node tells. Not those that have been down for long. And the smaller side of a partition
+    /// keeps its verdicts to itself: the larger side must not have to refute them.
+    fn told_members(&self, now: Instant) -> impl Iterator<Item = &Member> {
         let tell_down = TELL_DOWN_MAX.min(self.config.forget_down_after / 2);
-        let tell = |member: &&Member| !self.observations.is_long_down(member.id().node(), now, tell_down);
-        let members = self.detector.members().filter(tell).cloned().collect();
+        let gives_way = self.is_smaller_side();
+        self.detector.members().filter(move |member| {
+            let kept_back = gives_way && member.state() == State::Down;
+            let past = is_removed(member, &self.roster)
+                || self.observations.is_long_down(member.id().node(), now, tell_down);
+            !kept_back && !past
+        })
+    }
+
+    fn digest(&self, now: Instant) -> Digest {
+        Digest::of(self.detector.identity(), self.told_members(now), self.roster.records())
+    }
+
+    pub(super) fn tell_everything(&mut self, now: Instant, to: &NodeId, reply_wanted: bool) {
+        let members = self.told_members(now).cloned().collect();
         let messages = self.encode_exchange(reply_wanted, members, self.roster.records().cloned());
         messages.into_iter().for_each(|message| self.outbox.push_sync(to.clone(), message));
     }
@@ -87,12 +139,13 @@ impl Membership {
         members: Vec<Member>,
         records: impl IntoIterator<Item = Record>,
     ) -> Vec<Bytes> {
-        Exchange::encode_all(self.detector.identity(), reply_wanted, members, records)
+        let (sender, incarnation) = (self.detector.identity(), self.detector.incarnation());
+        Exchange::encode_all(sender, incarnation, reply_wanted, members, records)
     }
 
     /// Tells each suspect that it is one, until it has refuted or is down. Gossip tells it a few times only, and when
-    /// just these are lost, a healthy node is declared down. (The buddy system of Dadgar, Phillips, Currey: Lifeguard,
-    /// 2017, by the channel that loses nothing.)
+    /// just these are lost, a healthy node is declared down. It answers in the same way. (The buddy system of Dadgar,
+    /// Phillips, Currey: Lifeguard, 2017, by the channel that loses nothing.)
     pub(super) fn remind_suspects(&mut self, now: Instant) {
         if self.remind_at.is_some_and(|at| at > now) {
             return;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use phalanx_base::{AddressList, Boot, Generation, NodeId};
 use phalanx_membership::{
-    Channel, ClusterView, Config, DATAGRAM_BYTES_MAX, Event, Liveness, LocalMember, Membership,
+    Channel, ClusterView, Config, DATAGRAM_BYTES_MAX, Event, LinkLoss, Liveness, LocalMember, Membership,
     RosterSnapshot, SYNC_BYTES_MAX, Transmit,
 };
 
@@ -45,8 +45,12 @@ pub(crate) struct Cluster {
     now: Instant,
     config: Config,
     nodes: BTreeMap<NodeId, Membership>,
+    /// When each node wants its time.
+    deadlines: BTreeMap<NodeId, Instant>,
     in_flight: BTreeMap<(Instant, u64), Message>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// Who sleeps, and what has come for each meanwhile.
+    asleep: BTreeMap<NodeId, Vec<Message>>,
     random: u64,
     sent: u64,
     captured: Option<Rc<RefCell<Vec<Vec<u8>>>>>,
@@ -66,8 +70,10 @@ impl Cluster {
             now: start,
             config,
             nodes: BTreeMap::new(),
+            deadlines: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             cut: BTreeSet::new(),
+            asleep: BTreeMap::new(),
             random: seed,
             sent: 0,
             captured: None,
@@ -142,6 +148,25 @@ impl Cluster {
     /// Stops a node at once; nobody is told.
     pub(crate) fn kill(&mut self, name: &str) {
         self.nodes.remove(&id(name)).expect("a node that runs");
+        self.deadlines.remove(&id(name));
+    }
+
+    /// The link between two nodes is lost; only the first one learns of it, and why.
+    pub(crate) fn lose_link(&mut self, at: &str, to: &str, loss: LinkLoss) {
+        self.with(at, |core, now| core.handle_peer_unreachable(now, &id(to), loss));
+    }
+
+    /// The node gets neither time nor messages from now on, as a process that is stopped.
+    pub(crate) fn put_to_sleep(&mut self, name: &str) {
+        self.asleep.insert(id(name), Vec::new());
+    }
+
+    /// The node finds that all its timers are overdue, and then everything that has come meanwhile, or what of it the
+    /// socket has kept.
+    pub(crate) fn wake(&mut self, name: &str, kept: usize) {
+        let unread = self.asleep.remove(&id(name)).expect("a node that sleeps");
+        self.with(name, |core, now| core.handle_timeout(now));
+        unread.iter().take(kept).for_each(|message| self.hand_over(message));
     }
 
     /// Nothing passes between these two sides from now on, and each end of a link learns that it is lost.
@@ -149,7 +174,7 @@ impl Cluster {
         for (a, b) in left.iter().flat_map(|a| right.iter().map(move |b| (id(a), id(b)))) {
             for (from, to) in [(a.clone(), b.clone()), (b, a)] {
                 if let Some(core) = self.nodes.get_mut(&from) {
-                    core.handle_peer_unreachable(self.now, &to);
+                    core.handle_peer_unreachable(self.now, &to, LinkLoss::Unknown);
                 }
                 self.drain_outputs(&from);
                 self.cut.insert((from, to));
@@ -171,6 +196,10 @@ impl Cluster {
         let result = act(self.nodes.get_mut(&id(name)).expect("a node that runs"), now);
         self.drain_outputs(&id(name));
         result
+    }
+
+    pub(crate) fn is_running(&self, name: &str) -> bool {
+        self.nodes.contains_key(&id(name))
     }
 
     pub(crate) fn core(&self, name: &str) -> &Membership {
@@ -208,13 +237,16 @@ impl Cluster {
         while self.step(end) {}
     }
 
-    /// Runs until the condition holds; the time that took, or `None` after `limit`.
+    /// Runs until the condition holds; the time that took, or `None` after `limit`. It looks once in a while only, since
+    /// to compare many views takes longer than to make them.
     pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Option<Duration> {
         let (begin, end) = (self.now, self.now + limit);
         while !done(self) {
-            if !self.step(end) {
+            if self.now >= end {
                 return None;
             }
+            let look_at = end.min(self.now + Duration::from_millis(5));
+            while self.step(look_at) {}
         }
         Some(self.now - begin)
     }
@@ -226,6 +258,9 @@ impl Cluster {
     }
 
     fn link_ids(&mut self, a: &NodeId, b: &NodeId) {
+        if self.asleep.contains_key(a) || self.asleep.contains_key(b) {
+            return;
+        }
         for (here, there) in [(a, b), (b, a)] {
             let Some(peer) = self.nodes.get(there).map(|core| core.local().clone()) else { continue };
             if let Some(core) = self.nodes.get_mut(here) {
@@ -239,8 +274,9 @@ impl Cluster {
     /// Goes to the next thing that happens, if that is not after `end`.
     fn step(&mut self, end: Instant) -> bool {
         let message = self.in_flight.keys().next().map(|(at, _)| *at);
-        let timeouts = self.nodes.iter().filter_map(|(node, core)| Some((core.poll_timeout()?, node)));
-        let timeout = timeouts.min().map(|(at, node)| (at.max(self.now), node.clone()));
+        let awake = self.deadlines.iter().filter(|(node, _)| !self.asleep.contains_key(*node));
+        let timeout =
+            awake.map(|(node, at)| (*at, node)).min().map(|(at, node)| (at.max(self.now), node.clone()));
         match (message, timeout) {
             (Some(at), timer) if at <= end && timer.as_ref().is_none_or(|(due, _)| at <= *due) => {
                 self.now = at;
@@ -261,6 +297,13 @@ impl Cluster {
 
     fn deliver(&mut self) {
         let Some((_, message)) = self.in_flight.pop_first() else { return };
+        match self.asleep.get_mut(&message.to) {
+            Some(unread) => unread.push(message),
+            None => self.hand_over(&message),
+        }
+    }
+
+    fn hand_over(&mut self, message: &Message) {
         let Some(core) = self.nodes.get_mut(&message.to) else { return };
         match message.channel {
             // What an honest node sends to one that listens may be stale, and is never malformed.
@@ -272,6 +315,10 @@ impl Cluster {
 
     fn drain_outputs(&mut self, node: &NodeId) {
         let Some(core) = self.nodes.get_mut(node) else { return };
+        match core.poll_timeout() {
+            Some(at) => self.deadlines.insert(node.clone(), at),
+            None => self.deadlines.remove(node),
+        };
         let transmits: Vec<_> = std::iter::from_fn(|| core.poll_transmit()).collect();
         let events: Vec<_> = std::iter::from_fn(|| core.poll_event()).collect();
         for transmit in transmits {
