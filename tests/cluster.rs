@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use phalanx::{
     Config, Control, ControlBuilder, NodeId, Secret, StaticPeers, SystemEntropy, Worker, WorkerBuilder,
@@ -21,6 +22,9 @@ pub const CLUSTER_NAME: &str = "scenario";
 /// free ports of this address, so that none is taken between the two runs.
 pub const OWN_ADDRESS: &str = if cfg!(target_os = "linux") { "127.0.77.1:0" } else { "127.0.0.1:0" };
 
+/// How long the roster settles here before workers move.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// A cluster.
 pub struct Cluster {
     /// Its secret.
@@ -37,7 +41,15 @@ pub struct Cluster {
 impl Cluster {
     /// Starts control nodes and workers of these names, and waits until they have formed a cluster.
     pub async fn start(controls: &[&str], workers: &[&str]) -> Self {
-        Self::start_with(Config::default(), controls, workers).await
+        Self::start_with(Self::config(), controls, workers).await
+    }
+
+    /// The configuration of the nodes here: the default one, but that they settle sooner.
+    #[must_use]
+    pub fn config() -> Config {
+        let mut config = Config::default();
+        config.jobs.settle = SETTLE;
+        config
     }
 
     /// The same with other timing or caps on every node.
@@ -52,7 +64,8 @@ impl Cluster {
             workers: BTreeMap::new(),
         };
         for name in controls {
-            cluster.add_control(name).await;
+            let builder = cluster.control_builder(name).expected_controls(controls.len());
+            cluster.adopt_control(builder.start().await.expect("a control node on loopback starts"));
         }
         cluster.control_nodes_formed().await;
         for name in workers {

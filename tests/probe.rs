@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use phalanx::{JobClass, JobHandler, NodeId, RequestContext, Signal, TaskContext, Transfer};
+use phalanx::{JobClass, JobHandler, NodeId, NodeStatus, RequestContext, Signal, TaskContext, Transfer};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Ledger, Unfinished};
@@ -47,6 +47,8 @@ pub enum Work {
     Tick(u64),
     /// Do what the commands say, and take transfers, until told to finish. What it is told to stop it takes as an order.
     Listen,
+    /// Say how the worker is whenever that changes, and stop when told to.
+    Watch,
     /// Take neither commands nor the order to stop.
     Deaf(u64),
     /// Take the first transfer, and let go of it after its first chunk.
@@ -84,6 +86,8 @@ pub enum Said {
     },
     /// A transfer was not whole, and why.
     Broken(String),
+    /// The worker is so now.
+    Is(NodeStatus),
 }
 
 /// What can go wrong.
@@ -152,6 +156,7 @@ impl JobHandler<Probe> for Prober {
             }
             Work::Tick(milliseconds) => task.run(Some(Duration::from_millis(milliseconds))).await,
             Work::Listen => task.run(None).await,
+            Work::Watch => task.watch().await,
             Work::Deaf(number) => {
                 let _unfinished: Unfinished = self.ledger.begin(number);
                 pending().await
@@ -223,6 +228,16 @@ impl Running<'_> {
                 Some(said) = transfers.next() => self.emit(said).await?,
                 transfer = self.cx.transfer() => transfers.push(take(transfer.ok_or_else(stops)?)),
                 () = next_tick => self.say(self.said + 1).await?,
+            }
+        }
+    }
+
+    async fn watch(self) -> Result<String, Oops> {
+        loop {
+            match self.cx.recv().await.ok_or_else(stops)? {
+                Signal::Status(status) => self.emit(Said::Is(status)).await?,
+                Signal::Stop { .. } => return Ok("told to stop".to_owned()),
+                Signal::Command(_, reply) => reply.send(Ok(0)).await,
             }
         }
     }

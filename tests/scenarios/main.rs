@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a scenario that cannot go on has failed")]
 
+mod by_hand;
 mod calls;
 mod failures;
 mod forwarding;
 mod joins;
+mod operations;
 mod owner_crash;
 mod refusals;
 mod restarts;

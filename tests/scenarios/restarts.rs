@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use phalanx::{CallError, ClusterEvent, NodeStatus, Reason, TaskError};
-use tests::{Ask, Cluster, Knob, Probe, Work, soon, until};
+use tests::{Ask, Cluster, Knob, Probe, What, Work, soon, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_gone_is_not_connected_at_once() {
@@ -81,6 +81,10 @@ async fn a_worker_that_restarts_is_a_new_boot_and_its_tasks_are_lost() {
         let sent = soon("a transfer into it ends", task.send_bytes("late")).await;
         assert_eq!(sent, Err(phalanx::TransferError::Refused(Reason::OtherGeneration)));
     }
+    let seen = cluster.record.wait_ended(tasks[0].id()).await;
+    let [.., gap, end] = &seen[..] else { panic!("{seen:?}") };
+    assert_eq!(gap.what, What::Gap(4..=u64::MAX), "nobody knows what it would have said");
+    assert_eq!(end.what, What::Ended(Err(TaskError::Lost)));
     let task = cluster.through(&ways[0], "boot-w").start::<Probe>(Work::Count(1)).await.unwrap();
     assert!(cluster.record.wait_ended(task.id()).await[0].generation > old);
     cluster.shutdown().await;

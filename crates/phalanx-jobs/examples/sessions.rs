@@ -70,7 +70,7 @@ impl World {
         let alive = names.iter().map(|name| NodeId::new(name)).collect::<Result<Vec<_>, _>>()?;
         let shard = |me: &NodeId| {
             let view = View { me: me.clone(), alive: alive.clone() };
-            (me.clone(), ShardCore::new(Config::default(), Arc::new(view)))
+            (me.clone(), ShardCore::new(Config::default(), Arc::new(view), 1))
         };
         let (start, worker) = (Instant::now(), WorkerCore::new(identity, Config::default()));
         let controls = alive.iter().map(shard).collect();

@@ -15,6 +15,9 @@ pub struct Config {
     pub tasks_max: usize,
     /// How many bytes of unacknowledged events a worker keeps; the oldest of the largest log become a gap.
     pub outbox_bytes_max: usize,
+    /// How long the cluster must have been at rest before a control node gives workers away for balance. Who leaves does
+    /// not wait, and a worker without an owner does not either.
+    pub settle: Duration,
 }
 
 impl Default for Config {
@@ -25,6 +28,7 @@ impl Default for Config {
             running_requests_max: 1_024,
             tasks_max: 4_096,
             outbox_bytes_max: 16 << 20,
+            settle: Duration::from_secs(10),
         }
     }
 }
@@ -43,3 +47,10 @@ pub const OWNER_HELD_MIN: Duration = Duration::from_secs(10);
 
 /// How long a refused or unanswered claim waits before it is repeated.
 pub const CLAIM_RETRY: Duration = Duration::from_secs(2);
+
+/// How soon a claim with a valid offer is repeated: the last acknowledgements of the giver are still on their way to the
+/// worker, over another link than the claim.
+pub const OFFER_RETRY: Duration = Duration::from_millis(100);
+
+/// How long before its giver goes on by itself an offer may not be used any more: longer than it may be on its way.
+pub const OFFER_MARGIN: Duration = Duration::from_secs(15);

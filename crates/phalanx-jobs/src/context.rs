@@ -17,13 +17,15 @@ use phalanx_base::{Boot, NodeId, NodeStatus};
 use crate::class::JobClass;
 use crate::codec;
 use crate::outcome::{Outcome, Reason, TaskEnd};
+use crate::session::LinkId;
 use crate::spawn::Spawn;
 use crate::transfer::Transfer;
 use crate::wire::{CallId, TaskId};
 
-/// What user code tells the worker's driver.
+/// What user code, and what carries its transfers, tells the worker's driver.
 #[derive(Debug)]
 pub(crate) enum FromUser {
+    TransferEnd(LinkId),
     Emit(TaskId, Bytes),
     Answer(CallId, Outcome),
     TaskEnd(TaskId, TaskEnd),

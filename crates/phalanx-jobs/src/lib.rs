@@ -14,6 +14,7 @@ mod control;
 mod driver;
 mod events;
 mod handler;
+mod operations;
 mod outcome;
 mod ownership;
 mod registry;
@@ -29,19 +30,26 @@ pub use attempts::CallOptions;
 pub use begun::{Begun, BegunTable, CALLERS_MAX, ENDED_BYTES_MAX, ENDED_CALLS_MAX};
 pub use carrier::{Carrier, CarrierLost, FrameSink, FrameSource, Stream};
 pub use class::{CLASS_NAME_BYTES_MAX, JOB_CLASSES_MAX, JobClass, Nothing, Payload};
-pub use config::{CLAIM_RETRY, Config, DISCONNECT_GRACE, LINGER, LOST_PROXY_KEPT, OWNER_HELD_MIN};
+pub use config::{
+    CLAIM_RETRY, Config, DISCONNECT_GRACE, LINGER, LOST_PROXY_KEPT, OFFER_MARGIN, OFFER_RETRY, OWNER_HELD_MIN,
+};
 pub use context::{BlockingPanicked, CommandReply, EmitError, RequestContext, Signal, TaskContext};
 pub use control::{ControlEvent, Handle, Proxy, ProxyCall, ShardCore, WorkerLink};
 #[cfg(feature = "tokio")]
 pub use driver::{
-    Accepted, ControlConfig, ControlService, Dial, GossipStream, TaskHandle, WorkerChange, WorkerHandle,
-    WorkerInfo, WorkerService, WorkerSettings, WorkerView, accept,
+    Accepted, ControlConfig, ControlService, Dial, GossipStream, NodeSummary, Nodes, OperationError,
+    TaskHandle, Tasks, WorkerChange, WorkerHandle, WorkerInfo, WorkerService, WorkerSettings, WorkerView,
+    accept,
 };
-pub use events::{Cursor, EVENTS_IN_FLIGHT_MAX, Entry, LOGS_MAX, Log, Outbox, Received};
+pub use events::{
+    Cursor, EVENTS_IN_FLIGHT_BYTES_MAX, EVENTS_IN_FLIGHT_MAX, Entry, LOGS_MAX, Log, Outbox, Received,
+};
 pub use handler::{EventContext, EventHandler, JobHandler};
+pub use operations::{NodeInfo, Operation, OperationReply, Operations, TASKS_PAGE_MAX, TaskInfo};
 pub use outcome::{CallError, Cap, Outcome, REASON_TEXT_BYTES_MAX, Reason, TaskEnd, TaskError};
 pub use ownership::{
-    Acting, Arbiter, Finder, FinderConfig, Holding, Owners, Present, Step, Steward, Target, Verdict,
+    Acting, Arbiter, Finder, FinderConfig, GIVING_PAUSE, GIVING_STEP_MAX, Giving, Holding,
+    MOVES_IN_FLIGHT_MAX, MOVES_PER_SECOND, Owners, Pacer, Present, Stage, Step, Steward, Target, Verdict,
 };
 pub use registry::{EventHandlers, Jobs, RegisterError};
 pub use session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};

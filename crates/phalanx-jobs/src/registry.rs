@@ -34,14 +34,23 @@ pub enum RegisterError {
     /// The name is empty or longer than [`CLASS_NAME_BYTES_MAX`].
     #[error("the job class name {0:?} is empty or longer than {CLASS_NAME_BYTES_MAX} bytes")]
     Name(&'static str),
+    /// The name begins as those of the built-in classes do.
+    #[error("the job class name {0:?} begins with \"phalanx.\", which is kept for the built-in classes")]
+    Reserved(&'static str),
     /// There are [`JOB_CLASSES_MAX`] classes already.
     #[error("the job class {0:?} is one more than the {JOB_CLASSES_MAX} that a worker can have: join some")]
     TooMany(&'static str),
 }
 
+/// How the names of the built-in classes begin.
+const BUILTIN_PREFIX: &str = "phalanx.";
+
 fn check_name(name: &'static str, taken: bool) -> Result<(), RegisterError> {
     if name.is_empty() || name.len() > CLASS_NAME_BYTES_MAX {
         return Err(RegisterError::Name(name));
+    }
+    if name.starts_with(BUILTIN_PREFIX) {
+        return Err(RegisterError::Reserved(name));
     }
     if taken { Err(RegisterError::Twice(name)) } else { Ok(()) }
 }
@@ -64,6 +73,15 @@ impl Jobs {
         }
         self.classes.insert(C::NAME, Arc::new(Job { handler: Arc::new(handler), class: PhantomData }));
         Ok(())
+    }
+
+    /// Adds a class that every worker has; it counts for no cap.
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "the driver has the built-in classes"))]
+    pub(crate) fn register_builtin<C: JobClass, H: JobHandler<C>>(&mut self, handler: H) -> ClassName {
+        let job = Job { handler: Arc::new(handler), class: PhantomData };
+        let name = job.name();
+        self.classes.insert(C::NAME, Arc::new(job));
+        name
     }
 
     /// Names and versions of the classes.
@@ -205,6 +223,8 @@ pub(crate) trait AnyEvents: Send + Sync {
     fn name(&self) -> ClassName;
     /// The state that a checkpoint holds, or the first one.
     fn restore(&self, checkpoint: Option<&[u8]>) -> AnyState;
+    /// The bytes of a state, however many; `None` where it does not encode.
+    fn save(&self, state: &AnyState) -> Option<Bytes>;
     /// Hands entries over in order; returns the state, and its checkpoint where it fits.
     fn handle(
         &self,
@@ -253,6 +273,11 @@ impl<C: JobClass, H: EventHandler<C>> AnyEvents for Events<C, H> {
             None => H::State::default(),
         };
         Box::new(state)
+    }
+
+    fn save(&self, state: &AnyState) -> Option<Bytes> {
+        let state = state.downcast_ref::<H::State>()?;
+        postcard::to_stdvec(state).ok().map(Bytes::from)
     }
 
     fn handle(

@@ -171,6 +171,13 @@ impl Session {
         }
     }
 
+    /// Something is still under way on a retired session: it stays for another [`LINGER`].
+    pub fn linger(&mut self, now: Instant) {
+        if let Stage::Retired(fence, _) = self.stage {
+            self.stage = Stage::Retired(fence, now + LINGER);
+        }
+    }
+
     /// Checks a frame from the peer against the table of verbs, and decodes it only then.
     ///
     /// # Errors

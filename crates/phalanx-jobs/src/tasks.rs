@@ -77,6 +77,12 @@ impl TaskTable {
         self.running
     }
 
+    /// The tasks that run, in the order of their ids.
+    #[must_use]
+    pub fn running_ids(&self) -> Vec<TaskId> {
+        self.running_tasks().map(|(task, _)| task.clone()).collect()
+    }
+
     /// A task starts. Its id is the id of a call that has never begun, so it is new.
     pub fn start(&mut self, task: TaskId, on_disconnect: OnDisconnect) {
         let running = Running {

@@ -7,9 +7,12 @@ use std::time::Duration;
 use common::{World, bytes, node, request, start};
 use phalanx_base::{Lane, NodeStatus, Role};
 use phalanx_jobs::wire::{Hosting, Message};
-use phalanx_jobs::{Config, LINGER, Outcome, Reason};
+use phalanx_jobs::{Config, GIVING_PAUSE, GIVING_STEP_MAX, LINGER, OFFER_RETRY, Outcome, Reason};
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// How long the default configuration lets the roster settle.
+const SETTLE: Duration = Duration::from_secs(10);
 
 #[test]
 fn the_first_claim_gives_fence_one_and_a_worker_that_is_ready() {
@@ -87,7 +90,7 @@ fn a_refused_claim_of_one_that_acts_no_more_ends_in_a_redirect() {
 }
 
 #[test]
-fn a_claim_that_is_granted_after_it_was_given_up_is_released_again() {
+fn a_claim_that_is_granted_after_it_was_given_up_is_given_back() {
     let mut world = World::attached();
     world.set_view("b", |view| view.acting = Some("b"));
     world.connect("b");
@@ -97,7 +100,9 @@ fn a_claim_that_is_granted_after_it_was_given_up_is_released_again() {
     world.jump(2 * SECOND);
     world.cut(world.links_of("a")[0], true, true);
     world.settle();
-    assert!(world.hosts("a") && !world.hosts("b"), "b has sent it on to a");
+    assert!(world.hosts("b"));
+    world.pass(SETTLE);
+    assert!(world.hosts("a") && !world.hosts("b"), "b has given it to a");
 }
 
 #[test]
@@ -126,11 +131,13 @@ fn an_owner_that_has_lost_its_memory_gets_a_greater_fence_on_a_newer_link() {
 }
 
 #[test]
-fn a_released_worker_goes_to_the_one_that_it_is_sent_to() {
+fn a_worker_is_given_to_its_acting_owner_once_the_roster_has_settled() {
     let mut world = World::attached();
     let link = world.links_of("a")[0];
     world.set_acting("b");
-    world.settle();
+    world.pass(SETTLE - Duration::from_millis(1));
+    assert_eq!((world.fence("a"), world.links_of("b").len()), (Some(1), 0));
+    world.pass(Duration::from_millis(1));
     assert_eq!((world.fence("a"), world.fence("b")), (None, Some(2)));
     assert_eq!(world.control("a").status(), Some(NodeStatus::Connecting));
     world.pass(LINGER - Duration::from_millis(1));
@@ -152,15 +159,20 @@ fn what_was_under_way_when_a_worker_is_taken_back_at_once_is_no_violation() {
     world.emit(&task, bytes("1"));
     world.jump(5 * SECOND);
     world.set_acting("b");
+    world.pass(SETTLE);
+    assert_eq!(world.fence("b"), Some(2));
+    world.emit(&task, bytes("2"));
     world.set_acting("a");
-    world.settle();
-    assert_eq!(world.fence("a"), Some(2));
-    assert_eq!(world.history.handled(world.worker.boot.generation, &task), [1]);
-    assert_eq!(world.links_of("a").len(), 1);
+    world.pass(SETTLE);
+    assert_eq!(world.fence("a"), Some(3));
+    assert_eq!(world.history.handled(world.worker.boot.generation, &task), [1, 2]);
+    assert_eq!(world.control("a").redelivered + world.control("b").redelivered, 0);
+    world.pass(LINGER);
+    assert_eq!((world.links_of("a").len(), world.links_of("b").len()), (1, 0));
 }
 
 #[test]
-fn an_owner_waits_for_its_handlers_before_it_releases() {
+fn an_owner_waits_for_its_handlers_before_it_offers() {
     let mut world = World::attached();
     world.automatic = false;
     let task = phalanx_jobs::wire::TaskId(world.call("a", start()));
@@ -168,7 +180,8 @@ fn an_owner_waits_for_its_handlers_before_it_releases() {
     world.emit(&task, bytes("1"));
     world.settle();
     world.set_acting("b");
-    world.settle();
+    world.connect("b");
+    world.pass(SETTLE + 3 * SECOND);
     assert_eq!(world.worker.core.owner(), Some(&node("a")), "the handler of a has not returned");
     world.emit(&task, bytes("2"));
     world.settle();
@@ -193,6 +206,8 @@ fn an_owner_that_keeps_its_worker_after_all_goes_on_where_it_was() {
     }
     world.settle();
     world.set_acting("b");
+    world.connect("b");
+    world.pass(SETTLE + 3 * SECOND);
     world.emit(&tasks[1], bytes("3"));
     world.settle();
     world.handle_one("a");
@@ -204,6 +219,139 @@ fn an_owner_that_keeps_its_worker_after_all_goes_on_where_it_was() {
     world.emit(&tasks[0], bytes("4"));
     world.settle();
     assert_eq!(world.fence("a"), Some(1));
+}
+
+#[test]
+fn who_leaves_does_not_wait_and_who_sees_too_few_gives_nothing() {
+    let mut world = World::attached();
+    world.set_view("a", |view| (view.acting, view.may_give) = (Some("b"), false));
+    world.set_view("b", |view| view.acting = Some("b"));
+    world.pass(60 * SECOND);
+    assert_eq!(world.fence("a"), Some(1), "the other half may see it otherwise");
+    world.set_view("a", |view| (view.may_give, view.leaving) = (true, true));
+    world.settle();
+    assert_eq!(world.fence("b"), Some(2));
+}
+
+#[test]
+fn a_receiver_that_is_not_the_owner_any_more_declines_and_one_that_never_asks_is_given_up() {
+    let mut world = World::attached();
+    world.set_view("a", |view| (view.acting, view.leaving) = (Some("b"), true));
+    // b has not heard of it: it sends the worker back, and asks for nothing.
+    world.pass(GIVING_STEP_MAX + GIVING_PAUSE);
+    assert_eq!(world.fence("a"), Some(1));
+    let link = world.connect("b");
+    world.automatic = false;
+    world.settle();
+    world.set_view("b", |view| view.acting = Some("b"));
+    use common::To;
+    while world.deliver(link, To::Worker, Lane::Control) || world.deliver(link, To::Control, Lane::Control) {}
+    assert!(world.deliver_word("a", "b"), "b asks");
+    world.set_view("b", |view| view.acting = Some("a"));
+    assert!(world.deliver_word("b", "a"), "a offers");
+    world.settle();
+    assert_eq!(world.fence("a"), Some(1), "an offer that is declined changes nothing");
+    let task = phalanx_jobs::wire::TaskId(world.call("a", start()));
+    world.automatic = true;
+    world.settle();
+    world.emit(&task, bytes("1"));
+    world.settle();
+    assert_eq!(world.history.missing(world.worker.boot.generation), [], "events flow as before");
+}
+
+#[test]
+fn a_token_opens_nothing_once_something_else_was_acknowledged() {
+    let mut world = World::attached();
+    world.automatic = false;
+    let task = phalanx_jobs::wire::TaskId(world.call("a", start()));
+    world.settle();
+    world.emit(&task, bytes("1"));
+    world.settle();
+    world.connect("b");
+    world.set_acting("b");
+    world.pass(SETTLE + 3 * SECOND);
+    world.handle_one("a");
+    // The acknowledgement is held back: b has the offer before the worker knows how far a has come.
+    let link = world.links_of("a")[0];
+    let held =
+        world.wires.get_mut(&link).unwrap().lanes.remove(&(common::To::Worker, Lane::Control)).unwrap();
+    world.settle();
+    assert_eq!(world.fence("b"), None, "the last acknowledgement has not arrived");
+    world.wires.get_mut(&link).unwrap().lanes.insert((common::To::Worker, Lane::Control), held);
+    world.pass(OFFER_RETRY);
+    assert_eq!(world.fence("b"), Some(2));
+    world.automatic = true;
+    world.settle();
+    assert_eq!(world.history.handled(world.worker.boot.generation, &task), [1]);
+    assert_eq!(world.control("b").redelivered, 0);
+}
+
+#[test]
+fn a_link_that_was_left_stays_while_a_transfer_runs_over_it() {
+    let mut world = World::attached();
+    let link = world.links_of("a")[0];
+    world.worker.core.handle_transfer_begun(link);
+    world.set_acting("b");
+    world.pass(SETTLE + 3 * LINGER);
+    assert!(world.hosts("b") && world.wires.contains_key(&link));
+    world.worker.core.handle_transfer_ended(link);
+    world.pass(LINGER);
+    assert!(!world.wires.contains_key(&link));
+}
+
+#[test]
+fn a_state_that_is_too_large_for_a_checkpoint_travels_with_the_offer() {
+    let mut world = World::attached();
+    world.checkpoints = false;
+    let task = phalanx_jobs::wire::TaskId(world.call("a", start()));
+    world.settle();
+    world.emit(&task, bytes("1"));
+    world.settle();
+    for acting in ["b", "a"] {
+        // Once with what a handler holds, once with what no handler has had yet.
+        world.set_acting(acting);
+        world.pass(SETTLE);
+        assert!(world.hosts(acting));
+    }
+    world.emit(&task, bytes("2"));
+    world.settle();
+    let restored = world.control("a").handed.last().and_then(|batch| batch.restore.clone());
+    assert_eq!(restored, Some(Some(bytes("1"))));
+}
+
+#[test]
+fn the_handlers_of_an_earlier_boot_are_told_that_it_is_lost() {
+    let mut world = World::attached();
+    let tasks = [world.call("a", start()), world.call("a", start())].map(phalanx_jobs::wire::TaskId);
+    world.settle();
+    world.emit(&tasks[0], bytes("1"));
+    world.settle();
+    world.automatic = false;
+    world.emit(&tasks[1], bytes("1"));
+    world.settle();
+    world.restart_worker();
+    world.connect("a");
+    world.settle();
+    let told = world.control("a").told_end.clone();
+    assert_eq!(told, [(tasks[0].clone(), 2)], "the other handler has not returned");
+    world.handle_one("a");
+    let told = world.control("a").told_end.clone();
+    assert_eq!(
+        told,
+        [(tasks[0].clone(), 2), (tasks[1].clone(), 2)],
+        "what is missing begins after what was handled"
+    );
+}
+
+#[test]
+fn who_must_go_releases_what_it_still_has() {
+    let mut world = World::attached();
+    world.set_view("a", |view| (view.acting, view.leaving) = (Some("b"), true));
+    world.set_view("b", |view| view.acting = Some("b"));
+    let now = world.now;
+    world.control("a").core.release_all(now);
+    world.settle();
+    assert_eq!((world.fence("a"), world.fence("b")), (None, Some(2)));
 }
 
 #[test]

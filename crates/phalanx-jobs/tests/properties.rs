@@ -20,6 +20,9 @@ const NAMES: [&str; 2] = ["a", "b"];
 enum Action {
     /// Delivers so many frames, each from a lane of its own choice.
     Deliver(Index, usize),
+    /// Delivers what one control node said to the other.
+    Word(usize),
+    LoseWords,
     Connect(usize),
     Cut(Index, bool, bool),
     Crash(usize),
@@ -63,6 +66,7 @@ fn calm() -> impl Strategy<Value = Action> {
     prop_oneof![
         16 => (any::<Index>(), 1usize..4).prop_map(|(at, count)| Action::Deliver(at, count)),
         10 => (any::<Index>(), 4usize..40).prop_map(|(at, count)| Action::Deliver(at, count)),
+        10 => (0usize..2).prop_map(Action::Word),
         3 => (0usize..2).prop_map(Action::Connect),
         2 => (0usize..2).prop_map(|acting| Action::View(None, acting, false)),
         10 => (any::<Index>(), 0usize..200, 1usize..12)
@@ -83,6 +87,7 @@ fn action() -> impl Strategy<Value = Action> {
         100 => calm(),
         2 => (any::<Index>(), any::<bool>(), any::<bool>()).prop_map(|(at, worker, control)| Action::Cut(at, worker, control)),
         1 => (0usize..2).prop_map(Action::Crash),
+        1 => Just(Action::LoseWords),
         1 => Just(Action::RestartWorker),
         2 => (prop::option::of(0usize..2), 0usize..2, any::<bool>())
             .prop_map(|(who, acting, down)| Action::View(who, acting, down)),
@@ -122,6 +127,8 @@ fn step(world: &mut World, made: &mut Made, action: Action) {
                 world.deliver(link, to, lane);
             }
         }
+        Action::Word(to) => drop(world.deliver_word(NAMES[to], NAMES[1 - to])),
+        Action::LoseWords => world.words.clear(),
         Action::Connect(control) => {
             // A worker dials nobody whom it is linked to.
             if world.links_of(NAMES[control]).is_empty() {
@@ -248,8 +255,13 @@ fn calm_down(world: &mut World, acting: usize) {
 }
 
 fn live(role: Role, actions: Vec<Action>, acting: usize) -> World {
-    let config =
-        Config { running_requests_max: 3, tasks_max: 3, outbox_bytes_max: 2_000, ..Config::default() };
+    let config = Config {
+        running_requests_max: 3,
+        tasks_max: 3,
+        outbox_bytes_max: 2_000,
+        settle: Duration::from_millis(300),
+        ..Config::default()
+    };
     let mut world = World::new(role, config);
     world.automatic = false;
     let mut made = Made::default();

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use phalanx_base::NodeId;
 use phalanx_jobs::{ControlService, Owners, Spawn};
-use phalanx_membership::driver::MembershipHandle;
-use phalanx_membership::{ClusterView, RosterSnapshot};
+use phalanx_membership::driver::{Events, MembershipHandle};
+use phalanx_membership::{ClusterView, Event as MemberEvent, RosterSnapshot};
 use phalanx_placement::Placement;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::node::Node;
 use crate::owners::PlacedOwners;
 use crate::setup::stored;
 use crate::store::{Store, StoreError};
@@ -20,6 +21,9 @@ const FORM_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often a roster that changes is stored: often enough for a restart, seldom enough for a disk.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long after a failure the roster is stored again: a full disk is seldom empty a second later.
+const STORE_RETRY_PAUSE: Duration = Duration::from_secs(10);
 
 /// Who owns whom, at one moment, as one control node sees it. Cheap to clone.
 #[derive(Clone)]
@@ -40,6 +44,11 @@ impl Ownership {
         self.0.placement()
     }
 
+    /// Whether this node is about to leave, and owns nothing any more.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.0.is_leaving()
+    }
+
     /// The control node that should host a worker's proxy now: the first of owner and standbys that is alive.
     #[must_use]
     pub fn acting_owner(&self, worker: &NodeId) -> Option<NodeId> {
@@ -48,17 +57,23 @@ impl Ownership {
 }
 
 /// Keeps the job layer told who owns whom. Placement is computed only when the roster has changed, and away from the
-/// threads that keep time, since it takes milliseconds.
+/// threads that keep time, since it takes milliseconds. Nobody owns anything until the expected control nodes own their
+/// shares, or have had their time: else the first would take all workers, and give most of them away again.
 pub(crate) async fn follow_owners(
     mut view: watch::Receiver<Arc<ClusterView>>,
     service: ControlService,
     spawn: Arc<dyn Spawn>,
     owners: watch::Sender<Ownership>,
+    expected_controls: usize,
 ) {
+    let form_deadline = Instant::now() + FORM_DEADLINE;
+    let mut formed = false;
     let mut placement = Placement::default();
     loop {
         let seen = view.borrow_and_update().clone();
-        if seen.roster.version() != placement.version() {
+        let active = seen.roster.active().filter(|entry| seen.is_alive(&entry.node)).count();
+        formed |= active >= expected_controls || Instant::now() >= form_deadline;
+        if formed && seen.roster.version() != placement.version() {
             let (sender, computed) = oneshot::channel();
             let roster = seen.roster.clone();
             spawn.spawn_blocking(Box::new(move || drop(sender.send(Placement::compute(&roster)))));
@@ -70,8 +85,12 @@ pub(crate) async fn follow_owners(
         let ownership = Ownership(Arc::new(PlacedOwners::new(placement.clone(), &seen)));
         service.set_owners(ownership.owners()).await;
         owners.send_replace(ownership);
-        if view.changed().await.is_err() {
-            return;
+        tokio::select! {
+            biased;
+            changed = view.changed() => if changed.is_err() {
+                return;
+            },
+            () = sleep_until(form_deadline), if !formed => {}
         }
     }
 }
@@ -93,6 +112,7 @@ pub(crate) async fn keep_roster(
 ) {
     let mut written = RosterSnapshot::default();
     loop {
+        let mut failed = false;
         let snapshot = view.borrow_and_update().snapshot.clone();
         if snapshot != written {
             let (sender, done) = oneshot::channel();
@@ -100,9 +120,16 @@ pub(crate) async fn keep_roster(
             spawn.spawn_blocking(Box::new(move || drop(sender.send(store.write(stored::ROSTER, &bytes)))));
             match done.await {
                 Ok(Ok(())) => written = snapshot,
-                Ok(Err(error)) => tracing::warn!(%error, "the roster was not stored: it is tried again"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the roster was not stored: it is tried again");
+                    failed = true;
+                }
                 Err(_) => return,
             }
+        }
+        if failed {
+            sleep(STORE_RETRY_PAUSE).await;
+            continue;
         }
         sleep(STORE_PAUSE).await;
         if view.changed().await.is_err() {
@@ -128,4 +155,15 @@ pub(crate) async fn activate(
     }
     // A membership that has stopped needs no share.
     let _ = membership.activate().await;
+}
+
+/// Ends a node that an operator has removed from the cluster: its workers look for their next owner, and the node must be
+/// started anew to come back.
+pub(crate) async fn end_when_expelled(mut events: Events, node: Arc<Node>) {
+    while let Some(event) = events.next().await {
+        if event == MemberEvent::Expelled {
+            tracing::error!(node = %node.boot, "this node was removed from the cluster: start it anew to come back");
+            return node.end();
+        }
+    }
 }

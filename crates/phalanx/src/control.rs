@@ -2,28 +2,40 @@
 
 use std::borrow::Borrow;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use phalanx_base::{Address, AddressList, NodeId, Role};
+use phalanx_discovery::Resolver;
 use phalanx_jobs::{
-    ControlConfig, ControlService, EventHandler, EventHandlers, JobClass, Spawn, WorkerHandle, WorkerInfo,
-    WorkerService, WorkerSettings,
+    ControlConfig, ControlService, EventHandler, EventHandlers, JobClass, LINGER, Nodes, Spawn, Tasks,
+    WorkerHandle, WorkerInfo, WorkerService, WorkerSettings,
 };
-use phalanx_membership::driver::{MembershipHandle, drive};
+use phalanx_membership::driver::{MembershipHandle, RemoveFailed, drive};
 use phalanx_membership::{ClusterView, LocalMember, Membership};
 use phalanx_transport::Credential;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use crate::cluster::{self, Ownership};
-use crate::error::StartError;
+use crate::dial::connect;
+use crate::error::{ConnectError, StartError};
 use crate::events::ClusterEvents;
 use crate::gossip::Gossip;
 use crate::mesh::Mesh;
-use crate::node::{ControlSide, Node, Running};
+use crate::node::{ControlSide, Node, Running, SHUTDOWN_GRACE};
 use crate::setup::{Base, Setup, advertised, node_builder};
 
 /// Where a control node listens unless it is told: every interface, the cluster's usual port.
 const LISTEN: &str = "0.0.0.0:7000";
+
+/// How long a node that shuts down may take to hand over its workers: a hundred a second, and time for a worker that is
+/// slow to link to its next owner.
+const HAND_OVER_MAX: Duration = Duration::from_secs(60);
+
+/// How many lost workers wait to be dialled.
+const LOST_WORKERS_MAX: usize = 1_024;
 
 /// A running control node. Cheap to clone; it stops when the last clone is dropped.
 #[derive(Clone)]
@@ -32,6 +44,7 @@ pub struct Control {
     service: ControlService,
     membership: MembershipHandle,
     ownership: watch::Receiver<Ownership>,
+    resolver: Arc<dyn Resolver>,
 }
 
 /// Makes a [`Control`].
@@ -76,6 +89,37 @@ impl Control {
         self.service.worker(id.borrow().clone())
     }
 
+    /// Links this node to the one at an address, by hand: for clusters without discovery. A control node there becomes part
+    /// of the cluster, a worker gets its owner. Returns who it is; a link that exists already is kept. Dropping the future
+    /// may leave the link or not.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says why there is no link; nothing has changed.
+    pub async fn connect(&self, address: &str) -> Result<NodeId, ConnectError> {
+        let address = Address::from_str(address)?;
+        connect(&self.node, self.resolver.as_ref(), &address).await
+    }
+
+    /// Removes another control node from the cluster, such as one that will not come back: it does not count any more for
+    /// what a majority is. Should it run, it ends; started anew it may join again. One that has only left needs no removal.
+    ///
+    /// # Errors
+    /// [`RemoveFailed`] says why it was not removed; nothing has changed.
+    pub async fn remove(&self, control: impl Borrow<NodeId>) -> Result<(), RemoveFailed> {
+        self.membership.remove(control.borrow().clone()).await
+    }
+
+    /// Every worker that any control node of the cluster hosts, the control nodes' own ones among them; and which control
+    /// nodes did not answer.
+    pub async fn nodes(&self) -> Nodes {
+        self.service.nodes().await
+    }
+
+    /// Every task that runs anywhere in the cluster, and who did not answer.
+    pub async fn tasks(&self) -> Tasks {
+        self.service.tasks().await
+    }
+
     /// The workers that this node knows: those whose proxies it hosts, and those it has lately met.
     pub async fn workers(&self) -> Vec<WorkerInfo> {
         self.service.workers().await
@@ -104,13 +148,36 @@ impl Control {
         self.node.spawn.stopped().await;
     }
 
-    /// Tells the other control nodes that this one leaves, closes every link and ends everything that runs. The workers
-    /// whose proxies it hosts attach to others by themselves. The port is free again once every clone of this handle is
-    /// dropped.
+    /// Leaves the cluster in order: hands every worker over to another control node, lets the tasks of this node stop, waits
+    /// for the calls that are under way, tells the others that it leaves, and closes every link. Callers and handlers of
+    /// events notice nothing of it. What cannot be handed over within a minute is released, and looks for its owner by
+    /// itself.
+    ///
+    /// Dropping the future leaves the node on its way out; call it again to go on.
     pub async fn shutdown(&self) {
+        let tasks = self.node.stop_tasks(SHUTDOWN_GRACE);
+        tokio::join!(self.hand_over(), tasks);
         // A membership that has stopped has nobody to tell.
         let _ = self.membership.leave().await;
         self.node.stop().await;
+    }
+
+    /// Gives all workers away, as far as anybody is there to take them.
+    async fn hand_over(&self) {
+        if self.membership.drain().await.is_err() {
+            return;
+        }
+        // The shards are told before everybody else is, so that whoever asks them from here on asks about the new plan.
+        let mut ownership = self.ownership.clone();
+        let handed_over = async {
+            let _ = ownership.wait_for(Ownership::is_leaving).await;
+            self.service.handed_over().await;
+        };
+        if timeout(HAND_OVER_MAX, handed_over).await.is_err() {
+            tracing::warn!("not every worker could be handed over: the rest is released");
+            self.service.release_all().await;
+            let _ = timeout(LINGER, self.service.handed_over()).await;
+        }
     }
 }
 
@@ -141,7 +208,7 @@ impl ControlBuilder {
         self
     }
 
-    /// How many control nodes to wait for before this one takes workers; ten seconds at most. It never stops a cluster
+    /// How many control nodes to wait for before this one takes its share of the workers; ten seconds at most. It never stops a cluster
     /// that runs.
     pub fn expected_controls(mut self, count: usize) -> Self {
         self.expected_controls = count;
@@ -200,11 +267,12 @@ fn assemble(
         spawn: base.spawn.clone(),
     });
     let environment = base.environment;
+    let (lost_workers, lost) = mpsc::channel(LOST_WORKERS_MAX);
     let node = Arc::new(Node {
         boot: base.boot,
         endpoint: base.endpoint,
         worker,
-        control: Some(ControlSide { service: service.clone(), gossip }),
+        control: Some(ControlSide { service: service.clone(), gossip, lost_workers }),
         links: base.links,
         spawn: base.spawn,
     });
@@ -213,16 +281,18 @@ fn assemble(
     start(Box::pin(node.clone().accept_links()));
     start(Box::pin(node.clone().link_to_itself()));
     let view = membership.view();
-    let mesh = Mesh::new(node.clone(), environment.resolver.clone(), base.strategies, view.clone());
+    let mesh = Mesh::new(node.clone(), environment.resolver.clone(), base.strategies, view.clone(), lost);
     start(Box::pin(mesh.run()));
     start(Box::pin(cluster::follow_owners(
         view.clone(),
         service.clone(),
         environment.spawn.clone(),
         owners_sender,
+        expected_controls,
     )));
     start(Box::pin(cluster::keep_roster(view.clone(), environment.store, environment.spawn)));
+    start(Box::pin(cluster::end_when_expelled(membership.subscribe(), node.clone())));
     start(Box::pin(cluster::activate(view, membership.clone(), expected_controls)));
     let node = Arc::new(Running(node));
-    Control { node, service, membership, ownership }
+    Control { node, service, membership, ownership, resolver: environment.resolver }
 }

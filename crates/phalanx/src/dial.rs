@@ -5,12 +5,14 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use phalanx_base::{Address, AddressList, Host};
+use phalanx_base::{Address, AddressList, Host, NodeId};
 use phalanx_discovery::{Discover, DynDiscover, Resolver};
 use phalanx_jobs::{Dial, Spawn, Target, WorkerService};
 use phalanx_transport::{CloseReason, DialError};
 
 use crate::environment::Environment;
+use crate::error::ConnectError;
+use crate::mesh::dial;
 use crate::node::Node;
 use crate::setup::stored;
 use crate::store::Store;
@@ -47,11 +49,27 @@ pub(crate) fn log_failure(socket: SocketAddr, error: &DialError) {
         | DialError::Myself
         | DialError::Busy
         | DialError::Lost(_)
-        | DialError::Refused(CloseReason::Duplicate | CloseReason::Shutdown) => {
+        | DialError::Refused(CloseReason::Duplicate | CloseReason::Shutdown | CloseReason::Dropped) => {
             tracing::debug!(%socket, %error, "a dial failed");
         }
         _ => tracing::warn!(%socket, %error, "a dial was refused"),
     }
+}
+
+/// Links a node to the one at an address.
+pub(crate) async fn connect(
+    node: &Arc<Node>,
+    resolver: &dyn Resolver,
+    address: &Address,
+) -> Result<NodeId, ConnectError> {
+    let mut last = ConnectError::Unresolved { address: address.clone() };
+    for socket in sockets(address, resolver).await {
+        match dial(node.clone(), socket).await {
+            (_, Ok(peer)) => return Ok(peer),
+            (_, Err(error)) => last = ConnectError::Dial { socket, error },
+        }
+    }
+    Err(last)
 }
 
 /// Dials for a worker that looks for its owner.

@@ -1,8 +1,10 @@
 //! Why a node does not start.
 
-use phalanx_base::{AddressError, AddressListError, NodeIdError, Role};
+use std::net::SocketAddr;
+
+use phalanx_base::{Address, AddressError, AddressListError, NodeIdError, Role};
 use phalanx_jobs::RegisterError;
-use phalanx_transport::BindError;
+use phalanx_transport::{BindError, DialError};
 
 use crate::store::StoreError;
 
@@ -45,4 +47,27 @@ pub enum StartError {
     /// The threads for the user's code cannot be started, or there is no tokio runtime here.
     #[error("cannot start: {0}")]
     Runtime(#[source] std::io::Error),
+}
+
+/// Why there is no link to the node at an address. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address is not one.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The name in the address has no IP address.
+    #[error("{address} cannot be resolved: check the name, or give an IP address")]
+    Unresolved {
+        /// The address.
+        address: Address,
+    },
+    /// The node does not answer, or refuses.
+    #[error("{socket}: {error}")]
+    Dial {
+        /// The socket that was dialled last.
+        socket: SocketAddr,
+        /// Why there is no link.
+        #[source]
+        error: DialError,
+    },
 }

@@ -21,6 +21,11 @@ pub enum ClusterEvent {
         /// Under which fence this node hosts its proxy, if it does.
         hosted: Option<Fence>,
     },
+    /// A worker whose proxy this node hosts has new labels.
+    Labelled {
+        /// Which worker.
+        worker: NodeId,
+    },
     /// Events of tasks came twice after a lost link or a move, and were dropped by their number.
     Redelivered {
         /// How many.
@@ -56,6 +61,7 @@ impl ClusterEvents {
                 Ok(WorkerChange::Status { worker, status, hosted }) => {
                     Some(ClusterEvent::Worker { worker, status, hosted })
                 }
+                Ok(WorkerChange::Labelled { worker }) => Some(ClusterEvent::Labelled { worker }),
                 Ok(WorkerChange::Redelivered { count }) => Some(ClusterEvent::Redelivered { count }),
                 Err(RecvError::Lagged(count)) => Some(ClusterEvent::Missed { count }),
                 Err(RecvError::Closed) => None,

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use phalanx_base::{Boot, Lane, NodeId};
 use phalanx_jobs::wire::{Frame, Kind, Opening};
 use phalanx_jobs::{Carrier, LinkId, Stream};
-use phalanx_membership::{Channel, LinkLoss};
 use phalanx_membership::driver::{DatagramSocket, Incoming};
-use phalanx_transport::Link;
+use phalanx_membership::{Channel, LinkLoss};
+use phalanx_transport::{Link, LinkLost};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 /// How many messages wait to be handled. Gossip repeats itself: what does not fit is dropped.
@@ -58,7 +58,7 @@ impl Gossip {
     }
 
     /// A link is lost.
-    pub(crate) async fn link_lost(&self, peer: &Boot, link: LinkId) {
+    pub(crate) async fn link_lost(&self, peer: &Boot, link: LinkId, lost: &LinkLost) {
         let removed = {
             let mut peers = self.peers();
             let is_current =
@@ -66,7 +66,11 @@ impl Gossip {
             is_current && peers.remove(&peer.node).is_some()
         };
         if removed {
-            self.tell(Incoming::Unreachable { node: peer.node.clone(), cause: LinkLoss::Unknown }).await;
+            let cause = match lost {
+                LinkLost::ProcessGone | LinkLost::Reset => LinkLoss::ProcessGone,
+                _ => LinkLoss::Unknown,
+            };
+            self.tell(Incoming::Unreachable { node: peer.node.clone(), cause }).await;
         }
     }
 

@@ -22,7 +22,7 @@ pub use cluster::Ownership;
 pub use config::Config;
 pub use control::{Control, ControlBuilder};
 pub use environment::{Environment, SystemWallClock, WallClock};
-pub use error::StartError;
+pub use error::{ConnectError, StartError};
 pub use events::{ClusterEvent, ClusterEvents};
 pub use spawn::TokioSpawn;
 pub use store::{FileStore, MemoryStore, Store, StoreError};
@@ -35,9 +35,10 @@ pub use phalanx_discovery::{Discover, StaticPeers};
 pub use phalanx_jobs::wire::{OnDisconnect, Receipt, TaskId};
 pub use phalanx_jobs::{
     CallError, CallOptions, CommandReply, EmitError, EventContext, EventHandler, JobClass, JobHandler,
-    Nothing, Reason, RequestContext, Signal, Spawn, TaskContext, TaskError, TaskHandle, Transfer,
-    TransferError, WorkerHandle, WorkerInfo,
+    NodeInfo, NodeSummary, Nodes, Nothing, OperationError, Reason, RequestContext, Signal, Spawn,
+    TaskContext, TaskError, TaskHandle, TaskInfo, Tasks, Transfer, TransferError, WorkerHandle, WorkerInfo,
 };
+pub use phalanx_membership::driver::RemoveFailed;
 pub use phalanx_membership::{ClusterView, Event as MemberEvent, Liveness, MemberView};
 pub use phalanx_placement::{Placement, Plan};
 pub use phalanx_transport::{Credential, Network, Secret, SystemEntropy, TokioNetwork, WorkerCredential};

@@ -1,5 +1,6 @@
 //! Keeps a control node linked to every other one: it dials what discovery finds, what the roster names, and what was
-//! known before the last restart, for as long as it lives.
+//! known before the last restart, for as long as it lives. It dials workers whose links were cut, too, for a while: one
+//! that can be reached need not find out by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -10,13 +11,14 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use phalanx_base::{Address, NodeId, RosterState};
 use phalanx_discovery::{Discover, DynDiscover, Resolver};
+use phalanx_jobs::LOST_PROXY_KEPT;
 use phalanx_membership::ClusterView;
 use phalanx_transport::DialError;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::dial::{REFRESH_WHEN_CONNECTED, log_failure, sockets};
-use crate::node::Node;
+use crate::node::{LostWorker, Node};
 
 /// How often the mesh looks whether somebody is missing.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -24,6 +26,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// The pauses between dials of one socket.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a worker whose link was cut may take to dial by itself before it is dialled.
+const WORKER_PAUSE: Duration = Duration::from_secs(2);
+
+/// How many sockets are known before no lost worker is added: far more than control nodes there can be.
+const SOCKETS_MAX: usize = 4_096;
 
 /// How many dials run at one time.
 const DIALS_MAX: usize = 32;
@@ -35,18 +43,21 @@ struct Socket {
     pause: Duration,
     due_at: Instant,
     dialling: bool,
+    /// Until when it is dialled; `None`: for ever.
+    until: Option<Instant>,
 }
 
 pub(crate) struct Mesh {
     node: Arc<Node>,
     resolver: Arc<dyn Resolver>,
-    strategies: Vec<DynDiscover>,
+    strategies: Arc<[DynDiscover]>,
     view: watch::Receiver<Arc<ClusterView>>,
     sockets: BTreeMap<SocketAddr, Socket>,
+    lost_workers: mpsc::Receiver<LostWorker>,
     refresh_at: Instant,
 }
 
-type Dialled = (SocketAddr, Result<NodeId, DialError>);
+pub(crate) type Dialled = (SocketAddr, Result<NodeId, DialError>);
 
 impl Mesh {
     pub(crate) fn new(
@@ -54,15 +65,20 @@ impl Mesh {
         resolver: Arc<dyn Resolver>,
         strategies: Vec<DynDiscover>,
         view: watch::Receiver<Arc<ClusterView>>,
+        lost_workers: mpsc::Receiver<LostWorker>,
     ) -> Self {
-        Self { node, resolver, strategies, view, sockets: BTreeMap::new(), refresh_at: Instant::now() }
+        let (sockets, refresh_at) = (BTreeMap::new(), Instant::now());
+        let strategies = strategies.into();
+        Self { node, resolver, strategies, view, sockets, lost_workers, refresh_at }
     }
 
     pub(crate) async fn run(mut self) {
         let mut dials = FuturesUnordered::new();
+        // Looking up is slow where DNS is dead, so that it goes on beside the dials.
+        let mut lookups = FuturesUnordered::new();
         loop {
-            if Instant::now() >= self.refresh_at {
-                self.discover().await;
+            if lookups.is_empty() && Instant::now() >= self.refresh_at {
+                lookups.push(look_up(self.strategies.clone(), self.resolver.clone()));
             }
             self.learn_from_roster().await;
             for socket in self.due(DIALS_MAX.saturating_sub(dials.len())) {
@@ -72,23 +88,19 @@ impl Mesh {
             tokio::select! {
                 biased;
                 Some(dialled) = dials.next() => self.handle_dialled(dialled),
+                Some(found) = lookups.next() => self.handle_found(found),
+                Some(lost) = self.lost_workers.recv() => self.handle_lost_worker(lost),
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
         }
     }
 
-    async fn discover(&mut self) {
-        let mut refresh = REFRESH_WHEN_CONNECTED;
-        for strategy in std::mem::take(&mut self.strategies) {
-            refresh = refresh.min(strategy.refresh_interval());
-            match strategy.find(self.resolver.as_ref()).await {
-                Ok(found) => found.iter().for_each(|candidate| self.learn(candidate.socket, None)),
-                Err(error) => tracing::warn!(%error, "discovery failed: what it found before stays"),
-            }
-            self.strategies.push(strategy);
+    fn handle_found(&mut self, found: Found) {
+        for socket in found.sockets {
+            self.learn(socket, None);
         }
         let formed = self.view.borrow().members.len() > 1;
-        self.refresh_at = Instant::now() + if formed { REFRESH_WHEN_CONNECTED } else { refresh };
+        self.refresh_at = Instant::now() + if formed { REFRESH_WHEN_CONNECTED } else { found.refresh };
     }
 
     /// Learns where the other members are. Who has left is not dialled; who is down is, so that a partition heals.
@@ -120,15 +132,27 @@ impl Mesh {
             pause: PAUSE_MIN,
             due_at: Instant::now(),
             dialling: false,
+            until: None,
         });
         if node.is_some() {
             known.node = node;
         }
     }
 
+    /// A worker's link was cut. Its own dial comes first, most likely; this one helps where it cannot reach this node.
+    fn handle_lost_worker(&mut self, lost: LostWorker) {
+        let now = Instant::now();
+        if self.sockets.len() < SOCKETS_MAX {
+            let until = Some(now + LOST_PROXY_KEPT);
+            let (node, pause, due_at) = (Some(lost.node), PAUSE_MIN, now + WORKER_PAUSE);
+            self.sockets.entry(lost.socket).or_insert(Socket { node, pause, due_at, dialling: false, until });
+        }
+    }
+
     /// The sockets to dial now: nobody who is linked, nobody twice at one time.
     fn due(&mut self, room: usize) -> Vec<SocketAddr> {
         let now = Instant::now();
+        self.sockets.retain(|_, known| known.dialling || known.until.is_none_or(|until| now < until));
         let links = self.node.links.lock();
         let mut busy: BTreeSet<NodeId> = self
             .sockets
@@ -153,6 +177,8 @@ impl Mesh {
         let Some(known) = self.sockets.get_mut(&socket) else { return };
         known.dialling = false;
         match result {
+            // A worker that was found is looked for no more.
+            Ok(_) if known.until.is_some() => known.until = Some(Instant::now()),
             Ok(node) => {
                 known.node = Some(node);
                 known.pause = PAUSE_MIN;
@@ -167,7 +193,26 @@ impl Mesh {
     }
 }
 
-async fn dial(node: Arc<Node>, socket: SocketAddr) -> Dialled {
+/// What a round of discovery has found, and when the next one is due.
+struct Found {
+    sockets: Vec<SocketAddr>,
+    refresh: Duration,
+}
+
+/// Asks every strategy.
+async fn look_up(strategies: Arc<[DynDiscover]>, resolver: Arc<dyn Resolver>) -> Found {
+    let mut found = Found { sockets: Vec::new(), refresh: REFRESH_WHEN_CONNECTED };
+    for strategy in strategies.iter() {
+        found.refresh = found.refresh.min(strategy.refresh_interval());
+        match strategy.find(resolver.as_ref()).await {
+            Ok(candidates) => found.sockets.extend(candidates.iter().map(|candidate| candidate.socket)),
+            Err(error) => tracing::warn!(%error, "discovery failed: what it found before stays"),
+        }
+    }
+    found
+}
+
+pub(crate) async fn dial(node: Arc<Node>, socket: SocketAddr) -> Dialled {
     let result = node.endpoint.dial(socket).await.map(|link| {
         let peer = link.peer().boot.node.clone();
         node.adopt(link);

@@ -2,21 +2,38 @@
 //!
 //! The difference is data: a control node has a [`ControlSide`], a worker has none.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use phalanx_base::{Boot, Role};
-use phalanx_jobs::{Accepted, Carrier, ControlService, Spawn, Stream, WorkerService, accept};
-use phalanx_transport::{Admit, CloseReason, Endpoint, Link, Peer, Refusal};
+use phalanx_base::{Boot, NodeId, Role};
+use phalanx_jobs::{Accepted, Carrier, ControlService, Operation, Spawn, Stream, WorkerService, accept};
+use phalanx_transport::{Admit, CloseReason, Endpoint, Link, LinkLost, Peer, Refusal};
+use tokio::sync::mpsc;
 
 use crate::carrier::{carrier, link_id, stream};
 use crate::gossip::Gossip;
 use crate::links::LinkTable;
 use crate::spawn::NodeSpawn;
 
+/// How long the tasks of a node that shuts down may take to stop.
+pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+
+/// How long peers may take to receive what was sent to them before the links close.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
+
 /// What only a control node has.
 pub(crate) struct ControlSide {
     pub(crate) service: ControlService,
     pub(crate) gossip: Gossip,
+    /// Where workers were whose links are lost, for whoever dials them.
+    pub(crate) lost_workers: mpsc::Sender<LostWorker>,
+}
+
+/// A worker whose link is lost, and where it was.
+pub(crate) struct LostWorker {
+    pub(crate) node: NodeId,
+    pub(crate) socket: SocketAddr,
 }
 
 pub(crate) struct Node {
@@ -92,13 +109,20 @@ impl Node {
         self.links.lock().remove(&link);
         self.worker.link_lost(carrier.id()).await;
         if let Some(control) = &self.control {
-            control.service.link_lost(&peer.boot.node, carrier.id()).await;
-            control.gossip.link_lost(&peer.boot, carrier.id()).await;
+            let left = matches!(lost, LinkLost::ClosedByPeer(CloseReason::Shutdown));
+            control.service.link_lost(&peer.boot.node, carrier.id(), left).await;
+            if let (Role::Worker, Some(socket)) = (peer.role, peer.remote)
+                && was_cut(&lost)
+            {
+                // The worker dials too, so that one whom this queue has no room for is found as well.
+                let _ = control.lost_workers.try_send(LostWorker { node: peer.boot.node.clone(), socket });
+            }
+            control.gossip.link_lost(&peer.boot, carrier.id(), &lost).await;
         }
     }
 
     /// Takes in the streams and datagrams of a link until it is lost.
-    async fn serve(self: &Arc<Self>, link: &Link, carrier: &Arc<dyn Carrier>) -> phalanx_transport::LinkLost {
+    async fn serve(self: &Arc<Self>, link: &Link, carrier: &Arc<dyn Carrier>) -> LinkLost {
         loop {
             tokio::select! {
                 biased;
@@ -162,17 +186,39 @@ impl Node {
             tracing::warn!(%lost, "the link to this node's own worker is lost, and made anew");
             self.worker.link_lost(link_id(&worker_end)).await;
             if let Some(control) = &self.control {
-                control.service.link_lost(&self.boot.node, link_id(&control_end)).await;
+                control.service.link_lost(&self.boot.node, link_id(&control_end), false).await;
             }
         }
     }
 
-    /// Closes every link, and ends all work of this node.
+    /// Tells the tasks of this node to stop, and waits until they have; what has not ended in time is ended.
+    pub(crate) async fn stop_tasks(&self, grace: Duration) {
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        if self.worker.operate(Operation::Stop { grace_ms }).await.is_some() {
+            // An error says that the worker has stopped altogether.
+            let _ = self.worker.view().wait_for(|view| view.tasks == 0).await;
+        }
+    }
+
+    /// Ends the node at once. Not in order: whoever counts on it has lost it.
+    pub(crate) fn end(&self) {
+        self.endpoint.close(CloseReason::Dropped);
+        self.spawn.stop_soon();
+    }
+
+    /// Closes every link once its peer has what was sent to it, and ends all work of this node.
     pub(crate) async fn stop(&self) {
-        self.endpoint.close(CloseReason::Shutdown);
+        if !self.endpoint.close_flushed(CloseReason::Shutdown, FLUSH_MAX).await {
+            tracing::debug!("not every peer has taken what was sent to it last");
+        }
         self.endpoint.wait_idle().await;
         self.spawn.stop().await;
     }
+}
+
+/// Whether a link was cut, rather than closed by one of its ends for a reason.
+fn was_cut(lost: &LinkLost) -> bool {
+    !matches!(lost, LinkLost::ClosedHere(_) | LinkLost::ClosedByPeer(_))
 }
 
 /// What a user holds of a node. The node's own work holds the node too, so that its end is the end of this value.
@@ -187,7 +233,6 @@ impl std::ops::Deref for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.endpoint.close(CloseReason::Shutdown);
-        self.0.spawn.stop_soon();
+        self.0.end();
     }
 }

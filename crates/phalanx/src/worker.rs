@@ -1,15 +1,16 @@
-//! A worker: it finds its control node by itself, runs jobs, and asks for nothing else.
+//! A worker: it finds its control node by itself, or waits to be linked to, runs jobs, and asks for nothing else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use phalanx_base::{NodeId, NodeStatus, Role};
-use phalanx_jobs::{Spawn, WorkerService, WorkerSettings};
+use phalanx_base::{Labels, NodeId, NodeStatus, Role};
+use phalanx_jobs::{Operation, Spawn, WorkerService, WorkerSettings};
 use phalanx_transport::Credential;
 
 use crate::dial::{WorkerDial, WorkerPeers};
 use crate::error::StartError;
-use crate::node::{Node, Running};
+use crate::node::{Node, Running, SHUTDOWN_GRACE};
 use crate::setup::{Setup, node_builder};
 
 /// Where a worker listens: it dials, so any free port will do.
@@ -64,14 +65,43 @@ impl Worker {
         let _ = self.node.worker.view().wait_for(|view| view.status == status).await;
     }
 
+    /// Lets the worker take no new task; those that run go on, and requests are answered. The cluster sees it `Standby`.
+    pub async fn standby(&self) {
+        self.operate(Operation::Standby).await;
+    }
+
+    /// Lets the worker take tasks again, after [`standby`](Self::standby) or [`stop`](Self::stop).
+    pub async fn ready(&self) {
+        self.operate(Operation::Ready).await;
+    }
+
+    /// Lets the worker take no new task, and tells each that runs to stop; what has not ended after `grace` is ended. The
+    /// cluster sees it `Stopping`, then `Stopped`; it answers requests all the time. Returns when no task is left.
+    /// Dropping the future lets the tasks stop all the same.
+    pub async fn stop(&self, grace: Duration) {
+        self.node.stop_tasks(grace).await;
+    }
+
+    /// Labels the worker anew, until it starts again. The cluster learns of it at once.
+    pub async fn set_labels(&self, labels: Labels) {
+        self.operate(Operation::SetLabels(labels)).await;
+    }
+
+    async fn operate(&self, operation: Operation) {
+        // A worker that has stopped has nothing to change.
+        let _ = self.node.worker.operate(operation).await;
+    }
+
     /// Waits until the worker has stopped. Cancellation safe.
     pub async fn stopped(&self) {
         self.node.spawn.stopped().await;
     }
 
-    /// Closes the links and ends everything that runs; the cluster sees the worker `NotConnected` at once. The port is free
-    /// again once every clone of this handle is dropped.
+    /// Tells the tasks to stop, waits until they have (for ten seconds at most, then they are ended), and closes the links.
+    /// The cluster sees the worker `Stopping`, then `Stopped`. Who wants to give the tasks another time calls
+    /// [`stop`](Self::stop) first.
     pub async fn shutdown(&self) {
+        self.node.stop_tasks(SHUTDOWN_GRACE).await;
         self.node.stop().await;
     }
 }
@@ -107,6 +137,7 @@ impl WorkerBuilder {
             spawn: base.spawn,
         });
         dial.set_node(&node);
+        node.spawn.spawn(Box::pin(node.clone().accept_links()));
         node.spawn.spawn(Box::pin(peers.feed(worker)));
         Ok(Worker { node: Arc::new(Running(node)) })
     }

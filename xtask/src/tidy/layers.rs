@@ -28,9 +28,12 @@ const FACADE: &str = "phalanx";
 const SIMULATOR: &str = "phalanx-sim";
 const PROGRAM: &str = "phalanx-cli";
 
-/// What shows the facade, and needs nothing else; examples may run in the simulator.
+/// What shows the facade, and needs nothing else. Examples may run in the simulator, and show how to do without the facade.
 const DEMONSTRATION: &str = "cluster-demo";
 const EXAMPLES: &str = "examples";
+
+/// The crates from which an example builds a stack of its own.
+const BELOW_EXAMPLES: &[&str] = &["phalanx-base", "phalanx-membership", "phalanx-placement"];
 
 /// The scenarios: they may look into single crates.
 const SCENARIOS: &str = "tests";
@@ -91,7 +94,7 @@ fn may_use(from: &str, to: &str) -> bool {
         FACADE => is_library_below_facade(to),
         SIMULATOR | PROGRAM => is_library_below_facade(to) || to == FACADE,
         DEMONSTRATION => to == FACADE,
-        EXAMPLES => [FACADE, SIMULATOR].contains(&to),
+        EXAMPLES => [FACADE, SIMULATOR].contains(&to) || BELOW_EXAMPLES.contains(&to),
         SCENARIOS => is_library_below_facade(to) || [FACADE, SIMULATOR, PROGRAM].contains(&to),
         upper if UPPER.contains(&upper) => to == BASE || BELOW_UPPER.contains(&to),
         _ => to == BASE,
@@ -118,6 +121,7 @@ mod tests {
             ("phalanx-sim", "phalanx"),
             ("phalanx-cli", "phalanx"),
             ("examples", "phalanx"),
+            ("examples", "phalanx-placement"),
             ("cluster-demo", "phalanx"),
             ("tests", "phalanx-transport"),
         ] {

@@ -9,9 +9,12 @@ use bytes::Bytes;
 use phalanx_base::{Generation, NodeId};
 
 use super::{ControlEvent, Effects, Handle};
-use crate::events::{Cursor, EVENTS_IN_FLIGHT_MAX, LOGS_MAX, Received};
+use crate::events::{Cursor, EVENTS_IN_FLIGHT_BYTES_MAX, EVENTS_IN_FLIGHT_MAX, LOGS_MAX, Received};
+use crate::outcome::TaskEnd;
 use crate::session::Violation;
-use crate::wire::{ClassName, Event, EventBody, Kind, TaskId, TaskSnapshot};
+use crate::wire::{
+    ClassName, CursorsDigest, Event, EventBody, Kind, PAYLOAD_BYTES_MAX, TaskId, TaskSnapshot, TaskState,
+};
 
 /// How many entries go to a handler at one time: enough to spread the cost of a batch, few enough that its
 /// acknowledgement does not wait long.
@@ -20,6 +23,12 @@ const BATCH_MAX: usize = 64;
 /// How many ended tasks are remembered whose last acknowledgement may not have arrived. Each of those is an entry under
 /// way at the worker, and acknowledgements arrive in order, so the window of events bounds them.
 const ENDED_MAX: usize = EVENTS_IN_FLIGHT_MAX;
+
+/// How many bytes of events may wait, for one worker: what its window lets through, and what is in hand beside it.
+const WAITING_BYTES_MAX: usize = 2 * (EVENTS_IN_FLIGHT_BYTES_MAX + PAYLOAD_BYTES_MAX);
+
+/// The end of a gap whose end nobody knows: the worker that could say it is gone.
+const OPEN_END: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Follow {
@@ -31,6 +40,8 @@ struct Follow {
     restore: Option<Option<Bytes>>,
     /// The state after what was handled last, in case its acknowledgement is lost.
     checkpoint: Option<Bytes>,
+    /// The worker keeps the state after what was handled last, or will when the acknowledgement arrives.
+    kept_by_worker: bool,
     ended: bool,
     /// The worker is known to keep its log in the present session.
     confirmed: bool,
@@ -45,6 +56,7 @@ impl Follow {
             in_hand: None,
             restore: None,
             checkpoint: None,
+            kept_by_worker: true,
             ended: false,
             confirmed: true,
         }
@@ -58,10 +70,15 @@ pub(crate) struct Followed {
     generation: Generation,
     tasks: BTreeMap<TaskId, Follow>,
     waiting: usize,
+    waiting_bytes: usize,
+    /// States that came with the offer of the last owner, since they are too large for the worker to keep.
+    offered: BTreeMap<TaskId, Bytes>,
     /// Tasks whose end was handled, and its number: should the acknowledgement be lost, the log comes again.
     ended: VecDeque<Handled>,
     /// How many snapshots of the present session have not come yet.
     expected: usize,
+    /// How many logs were acknowledged to their end in the present session.
+    closed: u64,
 }
 
 /// A number to acknowledge.
@@ -70,11 +87,23 @@ pub(crate) struct Handled {
     pub(crate) task: TaskId,
     pub(crate) through: u64,
     pub(crate) checkpoint: Option<Bytes>,
+    /// It is the end of the log.
+    pub(crate) closes: bool,
 }
 
 impl Followed {
     pub(crate) fn new(worker: NodeId, generation: Generation) -> Self {
-        Self { worker, generation, tasks: BTreeMap::new(), waiting: 0, ended: VecDeque::new(), expected: 0 }
+        Self {
+            worker,
+            generation,
+            tasks: BTreeMap::new(),
+            waiting: 0,
+            waiting_bytes: 0,
+            offered: BTreeMap::new(),
+            ended: VecDeque::new(),
+            expected: 0,
+            closed: 0,
+        }
     }
 
     pub(crate) fn generation(&self) -> Generation {
@@ -99,7 +128,7 @@ impl Followed {
 
     /// The session is lost.
     pub(crate) fn lose(&mut self) {
-        self.waiting = 0;
+        (self.waiting, self.waiting_bytes) = (0, 0);
         for follow in self.tasks.values_mut() {
             follow.waiting.clear();
             follow.cursor.lose(follow.in_hand);
@@ -115,6 +144,7 @@ impl Followed {
         if self.expected > LOGS_MAX {
             return Err(Violation::Flood);
         }
+        self.closed = 0;
         for follow in self.tasks.values_mut() {
             follow.confirmed = false;
         }
@@ -143,16 +173,18 @@ impl Followed {
         let follow = self.tasks.entry(task.clone()).or_insert_with(|| Follow::new(class));
         follow.confirmed = true;
         if follow.cursor.resume(acked) || is_new {
-            follow.restore = Some(checkpoint);
+            follow.kept_by_worker = checkpoint.is_some() || acked == 0;
+            follow.restore = Some(checkpoint.or_else(|| self.offered.remove(&task)));
         }
         let (through, checkpoint) = (follow.cursor.handled(), follow.checkpoint.clone());
         self.forget_unconfirmed();
-        Ok((through > acked).then_some(Handled { task, through, checkpoint }))
+        Ok((through > acked).then_some(Handled { task, through, checkpoint, closes: false }))
     }
 
     /// Once all snapshots are there: a task without one has never begun, or its log was handled to its end elsewhere.
     fn forget_unconfirmed(&mut self) {
         if self.is_resumed() {
+            self.offered.clear();
             self.tasks.retain(|_, follow| follow.confirmed || follow.in_hand.is_some());
         }
     }
@@ -168,11 +200,12 @@ impl Followed {
             Received::Next => {}
         }
         // The worker's window bounds what can wait, and what is in hand beside it.
-        if self.waiting >= 2 * EVENTS_IN_FLIGHT_MAX {
+        if self.waiting >= 2 * EVENTS_IN_FLIGHT_MAX || self.waiting_bytes >= WAITING_BYTES_MAX {
             return Err(Violation::Flood);
         }
-        follow.waiting.push_back((first, event.body));
         self.waiting += 1;
+        self.waiting_bytes += event.body.bytes();
+        follow.waiting.push_back((first, event.body));
         Ok(false)
     }
 
@@ -189,9 +222,11 @@ impl Followed {
         if through > follow.cursor.handled() {
             follow.cursor.handle(through);
             follow.checkpoint.clone_from(&checkpoint);
+            follow.kept_by_worker = checkpoint.is_some();
         }
-        let handled = Handled { task: task.clone(), through, checkpoint };
-        if follow.ended && follow.waiting.is_empty() {
+        let closes = follow.ended && follow.waiting.is_empty();
+        let handled = Handled { task: task.clone(), through, checkpoint, closes };
+        if closes {
             self.tasks.remove(task);
             self.ended.push_back(Handled { checkpoint: None, ..handled.clone() });
             if self.ended.len() > ENDED_MAX {
@@ -219,7 +254,9 @@ impl Followed {
         }
         let count = follow.waiting.len().min(BATCH_MAX);
         let entries: Vec<(u64, EventBody)> = follow.waiting.drain(..count).collect();
-        self.waiting -= count;
+        self.waiting = self.waiting.saturating_sub(count);
+        let bytes: usize = entries.iter().map(|(_, body)| body.bytes()).sum();
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
         follow.in_hand = entries.last().map(|(sequence, body)| match body {
             EventBody::Gap { through } => *through,
             EventBody::Emitted(_) | EventBody::Ended(_) => *sequence,
@@ -238,5 +275,54 @@ impl Followed {
     /// Whether no handler has anything in hand.
     pub(crate) fn is_quiet(&self) -> bool {
         self.tasks.values().all(|follow| follow.in_hand.is_none())
+    }
+
+    /// This is being acknowledged.
+    pub(crate) fn acknowledge(&mut self, handled: &Handled) {
+        self.closed += u64::from(handled.closes);
+    }
+
+    /// How far each log is handled, and so acknowledged.
+    pub(crate) fn cursors(&self) -> CursorsDigest {
+        CursorsDigest::of(
+            self.closed,
+            self.tasks.iter().map(|(task, follow)| (task, follow.cursor.handled())),
+        )
+    }
+
+    /// The states that the worker does not keep: those that have not been given to a handler yet, and the tasks of those
+    /// that have.
+    pub(crate) fn states_to_offer(&self) -> (Vec<TaskState>, Vec<TaskId>) {
+        let (mut waiting, mut with_handler) = (Vec::new(), Vec::new());
+        for (task, follow) in self.tasks.iter().filter(|(_, follow)| !follow.kept_by_worker) {
+            match &follow.restore {
+                Some(Some(state)) => waiting.push(TaskState { task: task.clone(), state: state.clone() }),
+                Some(None) => {}
+                None => with_handler.push(task.clone()),
+            }
+        }
+        (waiting, with_handler)
+    }
+
+    /// The last owner has offered these states along with the worker.
+    pub(crate) fn expect_states(&mut self, states: Vec<TaskState>) {
+        self.offered = states.into_iter().map(|TaskState { task, state }| (task, state)).collect();
+    }
+
+    /// The worker has started anew, so that nothing of this boot follows: what is missing and the end of each task are
+    /// told to its handler.
+    pub(crate) fn close(&mut self, fx: &mut Effects) {
+        self.lose();
+        for follow in self.tasks.values_mut().filter(|follow| !follow.ended) {
+            let first = follow.cursor.received() + 1;
+            let end = EventBody::Ended(TaskEnd::Lost);
+            follow.waiting.extend([(first, EventBody::Gap { through: OPEN_END }), (OPEN_END, end)]);
+        }
+        self.dispatch_all(fx);
+    }
+
+    /// Whether a handler has something in hand, or will have.
+    pub(crate) fn is_done(&self) -> bool {
+        self.tasks.values().all(|follow| follow.in_hand.is_none() && follow.waiting.is_empty())
     }
 }

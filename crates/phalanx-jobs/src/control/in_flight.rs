@@ -22,6 +22,10 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.calls.len() >= CALLS_IN_FLIGHT_MAX
     }

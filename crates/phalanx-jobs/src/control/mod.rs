@@ -1,13 +1,15 @@
 //! The control node's half of the contract, without I/O: [`ShardCore`], which holds many proxies.
 //!
-//! A [`Proxy`] is the control-side end of one worker's session: it claims, redirects and releases as the
+//! A [`Proxy`] is the control-side end of one worker's session: it claims, redirects and gives away as the
 //! [`Steward`](crate::Steward) says, carries calls, and feeds events to their handler. Proxies know nothing of each other;
 //! a shard routes to them and keeps their timers, so that one task can drive thousands.
 //!
 //! Order of calls: any `handle_…`, then [`ShardCore::poll_transmit`] and [`ShardCore::poll_event`] until both are empty;
 //! [`ShardCore::handle_timeout`] when [`ShardCore::poll_timeout`] has passed. The caller owns the clock.
 
+mod calling;
 mod events;
+mod giving;
 mod in_flight;
 mod proxy;
 mod shard;
@@ -24,7 +26,7 @@ use phalanx_base::{Fence, Generation, NodeId, NodeStatus};
 use crate::outcome::Outcome;
 use crate::session::LinkId;
 use crate::transmit::Transmit;
-use crate::wire::{CallId, ClassName, EventBody, Message, TaskId, Verb, rule};
+use crate::wire::{CallId, ClassName, Declined, EventBody, Message, Offer, TaskId, Verb, Wanted, rule};
 
 /// A call for a worker, as it enters its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,10 +59,35 @@ pub enum ControlEvent {
         /// Under which fence this node hosts its proxy, if it does.
         hosted: Option<Fence>,
     },
+    /// A worker has new labels.
+    Labelled(NodeId),
     /// The events of a worker are not followed any more: drop the states of its tasks.
     Forgotten(NodeId),
     /// Entries that came twice and were dropped by their number.
     Redelivered(u64),
+    /// Ask the worker's present owner to offer it to this node.
+    Want {
+        /// The present owner, as the worker names it.
+        from: NodeId,
+        /// What to ask.
+        wanted: Wanted,
+    },
+    /// Offer a worker to another control node.
+    Offer {
+        /// Who shall have it.
+        to: NodeId,
+        /// The offer.
+        offer: Offer,
+        /// Whose states are to be added to it: the worker does not keep them, since they are too large.
+        states_of: Vec<TaskId>,
+    },
+    /// Tell the owner that offers a worker to go on as before.
+    Decline {
+        /// Who offers.
+        to: NodeId,
+        /// What to say.
+        declined: Declined,
+    },
     /// Close a link: its peer broke the rules, or was silent.
     CloseLink(LinkId, &'static str),
 }

@@ -1,19 +1,19 @@
-//! The control-side end of one worker's session: claim, serve, release.
+//! The control-side end of one worker's session: claim and serve. How it is given away is in `giving`.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
-use phalanx_base::{Boot, Fence, Generation, Lane, NodeId, NodeStatus, Role};
+use phalanx_base::{Boot, Fence, Generation, Labels, Lane, NodeId, NodeStatus, Role};
 
 use super::events::{Followed, Handled};
 use super::in_flight::InFlight;
-use super::{ControlEvent, Effects, ProxyCall};
-use crate::config::{CLAIM_RETRY, Config, LOST_PROXY_KEPT};
-use crate::outcome::{Cap, Outcome, Reason};
-use crate::ownership::{Acting, Holding, Owners, Step, Steward};
+use super::{ControlEvent, Effects};
+use crate::config::{CLAIM_RETRY, Config, LOST_PROXY_KEPT, OFFER_RETRY};
+use crate::ownership::{Acting, Giving, Holding, Owners, Stage, Step, Steward};
 use crate::session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};
 use crate::wire::{
-    Ack, Attach, Attached, Beat, Call, CallId, Cancel, Frame, Hosting, Message, Redirect, Release, Standby,
-    TaskId, Verb,
+    Ack, Attach, Attached, Beat, ClassName, Frame, HostedWorker, Hosting, Message, Offer, Redirect, Standby,
+    TaskId,
 };
 
 /// A link to a worker: either its own dial, or that of another control node, which works too.
@@ -27,9 +27,12 @@ pub struct WorkerLink {
     pub role: Role,
 }
 
+/// How many earlier boots of a worker are remembered whose handlers have not returned: each restart adds one at most.
+const CLOSING_BOOTS_MAX: usize = 4;
+
 /// How far the claim is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Claim {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Claim {
     /// None is made.
     None,
     /// The worker has been sent to its owner, by a redirect or a release.
@@ -38,26 +41,56 @@ enum Claim {
     Attaching { retry_at: Option<Instant> },
     /// Accepted under this fence.
     Active(Fence),
-    /// On its way out: waits until no handler has anything in hand.
-    Releasing(Fence),
+    /// Accepted under this fence, and being given to another control node.
+    Giving(Fence, Giving),
+}
+
+/// Whether handlers may be given events: not once another node is about to begin where this one ends.
+pub(super) fn serves_events(claim: &Claim) -> bool {
+    match claim {
+        Claim::Active(_) => true,
+        Claim::Giving(_, giving) => giving.stage() == Stage::Calling,
+        Claim::None | Claim::SentOn | Claim::Attaching { .. } => false,
+    }
+}
+
+/// What a worker has said of itself.
+#[derive(Debug, Default)]
+struct Said {
+    tasks: u32,
+    labels: Labels,
+    classes: Vec<ClassName>,
 }
 
 /// One worker's proxy. See the module's page.
 #[derive(Debug)]
 pub struct Proxy {
-    worker: NodeId,
-    link: Option<WorkerLink>,
+    pub(super) worker: NodeId,
+    pub(super) link: Option<WorkerLink>,
     session: Option<Session>,
-    claim: Claim,
+    pub(super) claim: Claim,
     last_fence: Fence,
     /// The present owner that the worker named when it refused.
     refused_for: Option<NodeId>,
     status: NodeStatus,
+    /// What the worker said of itself last.
+    said: Said,
     /// What was said last of how the worker is.
     told_status: Option<(NodeStatus, Option<Fence>)>,
-    in_flight: InFlight,
-    followed: Option<Followed>,
-    acting: Option<Acting>,
+    pub(super) in_flight: InFlight,
+    pub(super) followed: Option<Followed>,
+    /// The logs of earlier boots, while their handlers are told the end.
+    closing: VecDeque<Followed>,
+    pub(super) acting: Option<Acting>,
+    /// What the present owner has offered, and how long that is worth something.
+    pub(super) offer: Option<(Offer, Instant)>,
+    /// The last offer that this node has not taken, by its fence and number: a copy of it that comes late is not taken
+    /// either, since its giver goes on.
+    pub(super) declined: Option<(Fence, u64)>,
+    /// How many offers this node has made of the worker.
+    pub(super) offers: u64,
+    /// A handover has failed: until then none is tried.
+    pub(super) rest_until: Option<Instant>,
     told_standbys: Vec<Standby>,
     lost_at: Option<Instant>,
 }
@@ -72,10 +105,16 @@ impl Proxy {
             last_fence: Fence::default(),
             refused_for: None,
             status: NodeStatus::Connecting,
+            said: Said::default(),
             told_status: None,
             in_flight: InFlight::default(),
             followed: None,
+            closing: VecDeque::new(),
             acting: None,
+            offer: None,
+            declined: None,
+            offers: 0,
+            rest_until: None,
             told_standbys: Vec::new(),
             lost_at: None,
         }
@@ -84,9 +123,9 @@ impl Proxy {
     /// How this node stands to the worker.
     #[must_use]
     pub fn hosting(&self) -> Hosting {
-        match (&self.link, self.claim) {
-            (Some(link), Claim::Active(fence)) => Hosting::Hosted { fence, generation: link.boot.generation },
-            (Some(_), _) => Hosting::Between,
+        match (&self.link, self.fence()) {
+            (Some(link), Some(fence)) => Hosting::Hosted { fence, generation: link.boot.generation },
+            (Some(_), None) => Hosting::Between,
             // Also one that was sent on: it keeps this link until it is attached elsewhere, or gone.
             (None, _) => Hosting::NotConnected,
         }
@@ -95,9 +134,36 @@ impl Proxy {
     /// The link under the present fence, and that fence: for transfers.
     #[must_use]
     pub fn serving(&self) -> Option<(LinkId, Fence, Generation)> {
-        match (&self.link, self.claim) {
-            (Some(link), Claim::Active(fence)) => Some((link.link, fence, link.boot.generation)),
-            _ => None,
+        let (link, fence) = (self.link.as_ref()?, self.fence()?);
+        Some((link.link, fence, link.boot.generation))
+    }
+
+    /// What is known of the worker, while this node hosts its proxy.
+    pub(crate) fn hosted(&self) -> Option<HostedWorker> {
+        let (_, fence, generation) = self.serving()?;
+        let Said { tasks, labels, classes } = &self.said;
+        Some(HostedWorker {
+            worker: self.worker.clone(),
+            generation,
+            fence,
+            status: self.status,
+            tasks: *tasks,
+            labels: labels.clone(),
+            classes: classes.clone(),
+        })
+    }
+
+    /// Whether nothing of the worker is here that another owner should have, and no call is under way.
+    pub(crate) fn is_let_go(&self, owners: &dyn Owners) -> bool {
+        let elsewhere = self.acting.as_ref().is_some_and(|acting| !owners.is_me(&acting.node));
+        self.in_flight.is_empty() && !(elsewhere && self.fence().is_some())
+    }
+
+    /// The present fence, while this node holds it.
+    pub(super) fn fence(&self) -> Option<Fence> {
+        match self.claim {
+            Claim::Active(fence) | Claim::Giving(fence, _) => Some(fence),
+            Claim::None | Claim::SentOn | Claim::Attaching { .. } => None,
         }
     }
 
@@ -134,11 +200,12 @@ impl Proxy {
             return fx.event(ControlEvent::CloseLink(link.link, "a later boot of this worker is known"));
         }
         if self.link.is_some() {
-            self.lose(now, fx);
+            self.lose(now, false, fx);
         }
         if self.generation() != Some(link.boot.generation) {
             self.last_fence = Fence::default();
-            self.follow_anew(link.boot.generation, fx);
+            self.offer = None;
+            self.close_logs(link.boot.generation, fx);
         }
         let link_shared = (link.link, link.role == Role::Control);
         let boot = link.boot.clone();
@@ -151,14 +218,14 @@ impl Proxy {
     }
 
     /// The link is lost. In-flight calls are answered now, and the worker is `NotConnected`.
-    pub(crate) fn handle_link_lost(&mut self, now: Instant, link: LinkId, fx: &mut Effects) {
+    pub(crate) fn handle_link_lost(&mut self, now: Instant, link: LinkId, left: bool, fx: &mut Effects) {
         if self.link.as_ref().is_some_and(|present| present.link == link) {
-            self.lose(now, fx);
+            self.lose(now, left, fx);
         }
     }
 
-    fn lose(&mut self, now: Instant, fx: &mut Effects) {
-        let hosted = matches!(self.claim, Claim::Active(_) | Claim::Releasing(_));
+    fn lose(&mut self, now: Instant, left: bool, fx: &mut Effects) {
+        let hosted = self.fence().is_some();
         self.session = None;
         self.lost_at = Some(now);
         self.in_flight.lose_all(fx);
@@ -170,7 +237,7 @@ impl Proxy {
         }
         self.link = None;
         if hosted {
-            self.set_status(NodeStatus::NotConnected, fx);
+            self.set_status(if left { NodeStatus::Stopped } else { NodeStatus::NotConnected }, fx);
         }
     }
 
@@ -193,31 +260,26 @@ impl Proxy {
                     fx.send(link.link, Redirect { owner: acting.as_standby(), roster: owners.roster() });
                 }
             }
-            Step::Release => {
-                if let Claim::Active(fence) = self.claim {
-                    self.claim = Claim::Releasing(fence);
-                    self.release_when_quiet(now, fx);
-                }
-            }
-            Step::Keep => {
-                if let Claim::Releasing(fence) = self.claim {
-                    self.claim = Claim::Active(fence);
-                    if let Some(followed) = &mut self.followed {
-                        followed.dispatch_all(fx);
-                    }
-                }
-            }
+            // The shard starts it, at its pace.
+            Step::Give => {}
+            Step::Keep => self.keep(fx),
         }
     }
 
     fn holding(&self) -> Holding {
-        match (&self.link, self.claim) {
-            (None, _) => Holding::NoLink,
-            (Some(_), Claim::None) => Holding::Link,
-            (Some(_), Claim::SentOn) => Holding::Redirected,
-            (Some(_), Claim::Attaching { .. }) => Holding::Claiming,
-            (Some(_), Claim::Active(_)) => Holding::Active,
-            (Some(_), Claim::Releasing(_)) => Holding::Releasing,
+        if self.link.is_none() {
+            return Holding::NoLink;
+        }
+        match &self.claim {
+            Claim::None => Holding::Link,
+            Claim::SentOn => Holding::Redirected,
+            Claim::Attaching { .. } => Holding::Claiming,
+            Claim::Active(_) => Holding::Active,
+            Claim::Giving(_, giving) if giving.stage() == Stage::Offered => Holding::Offered,
+            Claim::Giving(_, giving) => match &self.acting {
+                Some(acting) if acting.node == *giving.to() => Holding::Giving,
+                _ => Holding::GivingAstray,
+            },
         }
     }
 
@@ -231,34 +293,27 @@ impl Proxy {
             roster: owners.roster(),
             last_fence: self.last_fence,
             sees_down: self.refused_for.clone().filter(|present| owners.is_down(present)),
-            handover_token: None,
+            handover_token: self.valid_offer(now).map(|offer| offer.token.clone()),
             standbys: acting.to_dial(),
         };
         self.told_standbys.clone_from(&attach.standbys);
         fx.send(link.link, attach);
     }
 
-    /// Gives the worker up, once no handler has anything in hand: what it has is acknowledged first, so that the next
-    /// owner neither loses it nor sees it again.
-    fn release_when_quiet(&mut self, now: Instant, fx: &mut Effects) {
-        let (Claim::Releasing(fence), Some(link), Some(acting)) = (self.claim, &self.link, &self.acting)
-        else {
-            return;
-        };
-        if self.followed.as_ref().is_some_and(|followed| !followed.is_quiet()) {
-            return;
+    /// The worker has started anew: the handlers of what it ran before are told that it is lost.
+    fn close_logs(&mut self, generation: Generation, fx: &mut Effects) {
+        let next = Followed::new(self.worker.clone(), generation);
+        let Some(mut last) = self.followed.replace(next) else { return };
+        last.close(fx);
+        self.closing.push_back(last);
+        self.closing.retain(|closing| !closing.is_done());
+        if self.closing.len() > CLOSING_BOOTS_MAX {
+            self.closing.pop_front();
         }
-        fx.send(link.link, Release { fence, owner: acting.as_standby() });
-        self.claim = Claim::SentOn;
-        if let Some(session) = &mut self.session {
-            session.retire(now);
-        }
-        let generation = link.boot.generation;
-        self.follow_anew(generation, fx);
-        self.set_status(NodeStatus::Connecting, fx);
     }
 
-    fn follow_anew(&mut self, generation: Generation, fx: &mut Effects) {
+    /// Another node follows the events now: what is known here will soon be old.
+    pub(super) fn follow_anew(&mut self, generation: Generation, fx: &mut Effects) {
         self.followed = Some(Followed::new(self.worker.clone(), generation));
         fx.event(ControlEvent::Forgotten(self.worker.clone()));
     }
@@ -283,10 +338,10 @@ impl Proxy {
         match message {
             // Also after the claim was given up: the worker grants a refused one when its owner goes. The plan says what
             // becomes of it.
-            Message::Attached(attached) if !matches!(self.claim, Claim::Active(_) | Claim::Releasing(_)) => {
-                return self.handle_attached(now, &attached, owners, fx);
+            Message::Attached(attached) if self.fence().is_none() => {
+                return self.handle_attached(now, attached, owners, fx);
             }
-            Message::Nack(nack) => self.handle_nack(now, nack.present, nack.fence),
+            Message::Nack(nack) => self.handle_nack(now, nack.present, nack.fence, owners, fx),
             Message::TaskSnapshot(snapshot) => {
                 let Some(followed) = &mut self.followed else { return Ok(()) };
                 let fence = snapshot.fence;
@@ -296,7 +351,14 @@ impl Proxy {
                 self.welcome_events(fence, owners, fx);
             }
             Message::StandDown(_) => self.stand_down(now, owners, fx),
-            Message::Report(report) => self.set_status(report.status, fx),
+            Message::Report(report) => {
+                self.said.tasks = report.tasks;
+                if let Some(labels) = report.labels {
+                    self.said.labels = labels;
+                    fx.event(ControlEvent::Labelled(self.worker.clone()));
+                }
+                self.set_status(report.status, fx);
+            }
             Message::Outcome(outcome) => self.handle_outcome(&outcome.id, outcome.outcome, fx),
             Message::Event(event) => {
                 let Some(followed) = &mut self.followed else { return Ok(()) };
@@ -304,8 +366,7 @@ impl Proxy {
                 if followed.receive(event)? {
                     fx.event(ControlEvent::Redelivered(1));
                 }
-                // On its way out the proxy starts no handler any more; what waits goes to the next owner.
-                if matches!(self.claim, Claim::Active(_)) {
+                if serves_events(&self.claim) {
                     followed.dispatch(&task, fx);
                 }
             }
@@ -317,14 +378,17 @@ impl Proxy {
     fn handle_attached(
         &mut self,
         now: Instant,
-        attached: &Attached,
+        attached: Attached,
         owners: &dyn Owners,
         fx: &mut Effects,
     ) -> Result<(), Violation> {
         if attached.fence <= self.last_fence {
             return Err(Violation::OutOfOrder(crate::wire::Kind::Attached));
         }
+        let states = self.valid_offer(now).map(|offer| offer.states.clone());
+        self.offer = None;
         if let Some(followed) = &mut self.followed {
+            followed.expect_states(states.unwrap_or_default());
             followed.begin(attached.tasks)?;
         }
         if let Some(session) = &mut self.session {
@@ -332,10 +396,11 @@ impl Proxy {
         }
         self.last_fence = attached.fence;
         self.claim = Claim::Active(attached.fence);
-        self.refused_for = None;
+        (self.refused_for, self.rest_until) = (None, None);
         if let Some(link) = &self.link {
             fx.event(ControlEvent::OpenEventLane(link.link));
         }
+        self.said = Said { tasks: 0, labels: attached.labels, classes: attached.classes };
         self.set_status(attached.status, fx);
         self.welcome_events(attached.fence, owners, fx);
         // The plan may have changed while the claim was under way.
@@ -353,99 +418,90 @@ impl Proxy {
         }
     }
 
-    fn handle_nack(&mut self, now: Instant, present: NodeId, fence: Fence) {
-        if matches!(self.claim, Claim::Attaching { .. }) {
-            self.last_fence = self.last_fence.max(fence);
-            self.refused_for = Some(present);
-            self.claim = Claim::Attaching { retry_at: Some(now + CLAIM_RETRY) };
+    /// The worker has another live owner: that one is asked for it, unless it has offered it already.
+    fn handle_nack(
+        &mut self,
+        now: Instant,
+        present: NodeId,
+        fence: Fence,
+        owners: &dyn Owners,
+        fx: &mut Effects,
+    ) {
+        if !matches!(self.claim, Claim::Attaching { .. }) {
+            return;
         }
+        self.last_fence = self.last_fence.max(fence);
+        let offered = self.valid_offer(now).is_some_and(|offer| offer.fence == fence);
+        let retry = if offered { OFFER_RETRY } else { CLAIM_RETRY };
+        if !offered {
+            self.offer = None;
+            self.want(&present, owners, fx);
+        }
+        self.refused_for = Some(present);
+        self.claim = Claim::Attaching { retry_at: Some(now + retry) };
     }
 
     fn stand_down(&mut self, now: Instant, owners: &dyn Owners, fx: &mut Effects) {
+        let given = matches!(self.claim, Claim::Giving(..));
         self.claim = Claim::SentOn;
-        if let Some(session) = &mut self.session {
-            session.retire(now);
-        }
-        if let Some(followed) = &mut self.followed {
-            followed.lose();
+        self.retire(now);
+        match (given, self.generation()) {
+            (true, Some(generation)) => self.follow_anew(generation, fx),
+            _ => self.followed.iter_mut().for_each(Followed::lose),
         }
         self.set_status(NodeStatus::Connecting, fx);
         self.follow_plan(now, owners, fx);
     }
 
-    fn handle_outcome(&mut self, id: &CallId, outcome: Outcome, fx: &mut Effects) {
-        if matches!(outcome, Outcome::NotExecuted(_))
-            && let Some(followed) = &mut self.followed
-        {
-            followed.forget(&TaskId(id.clone()));
-        }
-        self.in_flight.reply(id, outcome, fx);
-    }
-
-    /// A call has come for the worker. It is answered with exactly one [`ControlEvent::Reply`].
-    pub(crate) fn handle_call(&mut self, now: Instant, call: ProxyCall, fx: &mut Effects) {
-        let refused = match (&self.link, self.claim) {
-            (Some(link), Claim::Active(_)) if link.boot.generation != call.generation => {
-                Reason::OtherGeneration
-            }
-            (Some(_), Claim::Active(_)) if self.in_flight.is_full() => Reason::Busy(Cap::CallsInFlight),
-            (Some(link), Claim::Active(fence)) => {
-                if let (Verb::Start { class, .. }, Some(followed)) = (&call.verb, &mut self.followed) {
-                    followed.open(TaskId(call.id.clone()), class.clone());
-                }
-                self.in_flight.insert(call.id.clone(), call.deadline);
-                let remaining = call.deadline.saturating_duration_since(now);
-                let remaining_ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
-                let ProxyCall { id, generation, verb, .. } = call;
-                return fx.send(link.link, Call { id, fence, generation, remaining_ms, verb });
-            }
-            _ if self.hosting() == Hosting::NotConnected => Reason::NotConnected,
-            _ => Reason::NotHosted,
-        };
-        fx.event(ControlEvent::Reply(call.id, Outcome::NotExecuted(refused)));
-    }
-
-    /// The caller of a call went away.
-    pub(crate) fn handle_cancel(&mut self, id: &CallId, fx: &mut Effects) {
-        if let Some(link) = &self.link
-            && self.in_flight.contains(id)
-        {
-            fx.send(link.link, Cancel { id: id.clone() });
+    /// The session only carries replies from now on.
+    pub(super) fn retire(&mut self, now: Instant) {
+        if let Some(session) = &mut self.session {
+            session.retire(now);
         }
     }
 
-    /// A handler has returned.
+    /// A handler has returned, for a batch of that boot.
     pub(crate) fn handle_handled(
         &mut self,
         now: Instant,
+        generation: Generation,
         task: &TaskId,
         through: u64,
         checkpoint: Option<bytes::Bytes>,
         fx: &mut Effects,
     ) {
+        if self.generation() != Some(generation) {
+            return self.handle_closed(generation, task, through, fx);
+        }
         let Some(followed) = &mut self.followed else { return };
         let Some(handled) = followed.handled(task, through, checkpoint) else { return };
-        match self.claim {
-            Claim::Active(fence) => {
-                followed.dispatch(task, fx);
-                self.ack(fence, handled, fx);
-            }
-            Claim::Releasing(fence) => {
-                self.ack(fence, handled, fx);
-                self.release_when_quiet(now, fx);
-            }
-            Claim::None | Claim::SentOn | Claim::Attaching { .. } => {}
+        if serves_events(&self.claim) {
+            followed.dispatch(task, fx);
+        }
+        if let Some(fence) = self.fence() {
+            self.ack(fence, handled, fx);
+            self.offer_when_quiet(now, fx);
         }
     }
 
-    fn ack(&self, fence: Fence, handled: Handled, fx: &mut Effects) {
+    fn handle_closed(&mut self, generation: Generation, task: &TaskId, through: u64, fx: &mut Effects) {
+        for closing in self.closing.iter_mut().filter(|closing| closing.generation() == generation) {
+            if closing.handled(task, through, None).is_some() {
+                closing.dispatch(task, fx);
+            }
+        }
+        self.closing.retain(|closing| !closing.is_done());
+    }
+
+    fn ack(&mut self, fence: Fence, handled: Handled, fx: &mut Effects) {
         if let Some(link) = &self.link {
-            let Handled { task, through, checkpoint } = handled;
+            self.followed.iter_mut().for_each(|followed| followed.acknowledge(&handled));
+            let Handled { task, through, checkpoint, .. } = handled;
             fx.send(link.link, Ack { fence, task, through, checkpoint });
         }
     }
 
-    fn set_status(&mut self, status: NodeStatus, fx: &mut Effects) {
+    pub(super) fn set_status(&mut self, status: NodeStatus, fx: &mut Effects) {
         self.status = status;
         let hosted = self.serving().map(|(_, fence, _)| fence);
         if self.told_status.replace((status, hosted)) == Some((status, hosted)) {
@@ -456,13 +512,14 @@ impl Proxy {
 
     /// When to call [`Proxy::handle_timeout`].
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let retry = match self.claim {
-            Claim::Attaching { retry_at } => retry_at,
-            _ => None,
+        let step = match &self.claim {
+            Claim::Attaching { retry_at } => *retry_at,
+            Claim::Giving(_, giving) => Some(giving.until()),
+            _ => self.rest_until,
         };
         let lost = self.lost_at.map(|at| at + LOST_PROXY_KEPT);
         let session = self.session.as_ref().filter(|_| self.beats()).and_then(Session::poll_timeout);
-        [retry, lost, session, self.in_flight.poll_timeout()].into_iter().flatten().min()
+        [step, lost, session, self.in_flight.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Whether the session's silence means anything: a worker that was sent on, or another control node that this one
@@ -479,6 +536,10 @@ impl Proxy {
         {
             self.claim = Claim::None;
             self.follow_plan(now, owners, fx);
+        }
+        self.rest_until.take_if(|until| *until <= now);
+        if matches!(&self.claim, Claim::Giving(_, giving) if giving.until() <= now) {
+            self.give_up_giving(now, fx);
         }
         while self.beats()
             && let Some(session) = &mut self.session
@@ -500,7 +561,7 @@ impl Proxy {
                 (SessionTimeout::Beat | SessionTimeout::Ended, _) => break,
                 (SessionTimeout::Lost, _) => {
                     fx.event(ControlEvent::CloseLink(link, "the worker has been silent"));
-                    self.lose(now, fx);
+                    self.lose(now, false, fx);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Many proxies, one owner: a shard routes links, frames and calls to them, and keeps their timers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,10 +11,10 @@ use phalanx_base::{Fence, Generation, Lane, NodeId, NodeStatus};
 use super::{ControlEvent, Effects, Proxy, ProxyCall, WorkerLink};
 use crate::config::Config;
 use crate::outcome::{Outcome, Reason};
-use crate::ownership::Owners;
+use crate::ownership::{Owners, Pacer};
 use crate::session::LinkId;
 use crate::transmit::Transmit;
-use crate::wire::{CallId, Frame, Hosting, TaskId};
+use crate::wire::{CallId, Declined, Frame, HostedWorker, Hosting, Offer, TaskId, Wanted};
 
 /// How many proxies one shard holds: a million workers over 16 shards or more.
 const PROXIES_MAX: usize = 65_536;
@@ -26,34 +27,50 @@ pub struct ShardCore {
     links: BTreeMap<LinkId, NodeId>,
     timers: BTreeSet<(Instant, NodeId)>,
     timer_of: BTreeMap<NodeId, Instant>,
+    pacer: Pacer,
+    /// The workers that should be given away, and wait for their turn.
+    waiting: BTreeSet<NodeId>,
+    /// The workers that are being given away.
+    giving: BTreeSet<NodeId>,
     effects: Effects,
 }
 
 impl ShardCore {
-    /// A shard without proxies.
+    /// A shard without proxies, one of so many that share the node's pace of moves.
     #[must_use]
-    pub fn new(config: Config, owners: Arc<dyn Owners>) -> Self {
+    pub fn new(config: Config, owners: Arc<dyn Owners>, shards: usize) -> Self {
         Self {
+            pacer: Pacer::new(config.settle, shards),
             config,
             owners,
             proxies: BTreeMap::new(),
             links: BTreeMap::new(),
             timers: BTreeSet::new(),
             timer_of: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            giving: BTreeSet::new(),
             effects: Effects::default(),
         }
     }
 
     /// Placement or membership has changed: each proxy follows the plan.
     pub fn handle_owners(&mut self, now: Instant, owners: Arc<dyn Owners>) {
+        let down = |owners: &dyn Owners| -> Vec<NodeId> {
+            owners.controls().into_iter().filter(|control| owners.is_down(control)).collect()
+        };
+        let seen = |owners: &dyn Owners| (owners.roster(), down(owners), owners.is_leaving());
+        if seen(owners.as_ref()) != seen(self.owners.as_ref()) {
+            self.pacer.handle_change(now, owners.is_leaving());
+        }
         self.owners = owners;
         for proxy in self.proxies.values_mut() {
             proxy.follow_plan(now, self.owners.as_ref(), &mut self.effects);
         }
         let workers: Vec<NodeId> = self.proxies.keys().cloned().collect();
         for worker in workers {
-            self.set_timer(&worker);
+            self.note(&worker);
         }
+        self.start_giving(now);
     }
 
     /// A link to a worker is up.
@@ -67,17 +84,17 @@ impl ShardCore {
         self.links.insert(link.link, worker.clone());
         let proxy = self.proxies.entry(worker.clone()).or_insert_with(|| Proxy::new(worker.clone()));
         proxy.handle_link(now, link, &self.config, self.owners.as_ref(), &mut self.effects);
-        self.set_timer(&worker);
+        self.note(&worker);
     }
 
-    /// A link is lost.
-    pub fn handle_link_lost(&mut self, now: Instant, link: LinkId) {
+    /// A link is lost. `left`: the worker has said that it stops, so that nobody has to look for it.
+    pub fn handle_link_lost(&mut self, now: Instant, link: LinkId, left: bool) {
         self.effects.transmits.retain(|transmit| transmit.link != link);
         let Some(worker) = self.links.remove(&link) else { return };
         if let Some(proxy) = self.proxies.get_mut(&worker) {
-            proxy.handle_link_lost(now, link, &mut self.effects);
+            proxy.handle_link_lost(now, link, left, &mut self.effects);
         }
-        self.set_timer(&worker);
+        self.note(&worker);
     }
 
     /// A frame has come over a link. A peer that breaks the rules loses it.
@@ -93,9 +110,9 @@ impl ShardCore {
         if let Err(violation) = done {
             tracing::warn!(%worker, %violation, "closing the link to a worker that breaks the protocol");
             self.effects.event(ControlEvent::CloseLink(link, "the worker broke the protocol"));
-            self.handle_link_lost(now, link);
+            self.handle_link_lost(now, link, false);
         }
-        self.set_timer(&worker);
+        self.note(&worker);
     }
 
     /// A call has come. It is answered with exactly one [`ControlEvent::Reply`].
@@ -107,7 +124,7 @@ impl ShardCore {
                 self.effects.event(ControlEvent::Reply(call.id, outcome));
             }
         }
-        self.set_timer(worker);
+        self.note(worker);
     }
 
     /// The caller of a call went away.
@@ -127,12 +144,64 @@ impl ShardCore {
         through: u64,
         checkpoint: Option<Bytes>,
     ) {
-        if let Some(proxy) = self.proxies.get_mut(worker)
-            && proxy.generation() == Some(generation)
-        {
-            proxy.handle_handled(now, task, through, checkpoint, &mut self.effects);
+        if let Some(proxy) = self.proxies.get_mut(worker) {
+            proxy.handle_handled(now, generation, task, through, checkpoint, &mut self.effects);
         }
-        self.set_timer(worker);
+        self.note(worker);
+    }
+
+    /// Another control node, which has a link to a worker, asks for it.
+    pub fn handle_wanted(&mut self, now: Instant, by: &NodeId, wanted: &Wanted) {
+        let worker = &wanted.worker;
+        let Some(proxy) = self.proxies.get_mut(worker) else { return };
+        // Whoever asks too early asks again.
+        if self.waiting.contains(worker) && self.pacer.start(now, self.giving.len()) {
+            proxy.start_giving(now, self.owners.as_ref(), &mut self.effects);
+        }
+        proxy.handle_wanted(now, by, wanted, &mut self.effects);
+        self.note(worker);
+    }
+
+    /// The present owner offers a worker.
+    pub fn handle_offer(&mut self, now: Instant, from: NodeId, offer: Offer) {
+        let worker = offer.worker.clone();
+        let Some(proxy) = self.proxies.get_mut(&worker) else {
+            let declined = Declined { worker, fence: offer.fence, number: offer.number };
+            return self.effects.event(ControlEvent::Decline { to: from, declined });
+        };
+        proxy.handle_offer(now, from, offer, self.owners.as_ref(), &mut self.effects);
+        self.note(&worker);
+    }
+
+    /// Another control node does not take the worker that was offered to it.
+    pub fn handle_declined(&mut self, now: Instant, by: &NodeId, declined: &Declined) {
+        if let Some(proxy) = self.proxies.get_mut(&declined.worker) {
+            proxy.handle_declined(now, by, declined, &mut self.effects);
+        }
+        self.note(&declined.worker);
+    }
+
+    /// Gives up at once whatever is still hosted here and has another owner: this node must go. What handlers have in hand
+    /// comes again at the next owner.
+    pub fn release_all(&mut self, now: Instant) {
+        for proxy in self.proxies.values_mut() {
+            proxy.release(now, self.owners.as_ref(), &mut self.effects);
+        }
+        for worker in self.proxies.keys().cloned().collect::<Vec<_>>() {
+            self.note(&worker);
+        }
+    }
+
+    /// Gives away what waits for it, as far as the pace allows.
+    fn start_giving(&mut self, now: Instant) {
+        while let Some(worker) = self.waiting.first().cloned()
+            && self.pacer.start(now, self.giving.len())
+        {
+            if let Some(proxy) = self.proxies.get_mut(&worker) {
+                proxy.start_giving(now, self.owners.as_ref(), &mut self.effects);
+            }
+            self.note(&worker);
+        }
     }
 
     /// Whether the events of a task are followed here, in that boot of the worker.
@@ -160,6 +229,18 @@ impl ShardCore {
             .map(|(worker, proxy)| (worker, proxy.status(), proxy.serving().map(|(_, fence, _)| fence)))
     }
 
+    /// What is known of each worker that is hosted here, after this name, in the order of names.
+    pub fn hosted_after(&self, after: Option<&NodeId>) -> impl Iterator<Item = HostedWorker> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.proxies.range::<NodeId, _>((from, Bound::Unbounded)).filter_map(|(_, proxy)| proxy.hosted())
+    }
+
+    /// Whether nothing is hosted here that has another owner, and no call is under way: this node may go.
+    #[must_use]
+    pub fn is_empty_handed(&self) -> bool {
+        self.proxies.values().all(|proxy| proxy.is_let_go(self.owners.as_ref()))
+    }
+
     /// What to send next.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.effects.transmits.pop_front()
@@ -173,7 +254,9 @@ impl ShardCore {
     /// When to call [`ShardCore::handle_timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let pace = if self.waiting.is_empty() { None } else { self.pacer.poll_timeout(self.giving.len()) };
+        [timer, pace].into_iter().flatten().min()
     }
 
     /// Does what the time asks for.
@@ -186,11 +269,26 @@ impl ShardCore {
             let Some(proxy) = self.proxies.get_mut(&worker) else { continue };
             if proxy.handle_timeout(now, self.owners.as_ref(), &mut self.effects) {
                 self.proxies.remove(&worker);
+                self.note(&worker);
                 self.effects.event(ControlEvent::Forgotten(worker));
             } else {
-                self.set_timer(&worker);
+                self.note(&worker);
             }
         }
+        self.start_giving(now);
+    }
+
+    /// Keeps what is known of a proxy from outside: its timer, and whether it waits to be given away or is.
+    fn note(&mut self, worker: &NodeId) {
+        let proxy = self.proxies.get(worker);
+        let member = |set: &mut BTreeSet<NodeId>, is_in: bool| match is_in {
+            true if !set.contains(worker) => drop(set.insert(worker.clone())),
+            true => {}
+            false => drop(set.remove(worker)),
+        };
+        member(&mut self.waiting, proxy.is_some_and(|proxy| proxy.wants_to_give(self.owners.as_ref())));
+        member(&mut self.giving, proxy.is_some_and(Proxy::is_giving));
+        self.set_timer(worker);
     }
 
     fn set_timer(&mut self, worker: &NodeId) {

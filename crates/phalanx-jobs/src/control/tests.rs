@@ -130,7 +130,7 @@ impl crate::ownership::Owners for Nobody {
 #[allow(clippy::disallowed_methods, reason = "any instant will do")]
 fn a_late_link_of_an_earlier_boot_is_closed() {
     let now = std::time::Instant::now();
-    let mut shard = super::ShardCore::new(crate::Config::default(), std::sync::Arc::new(Nobody));
+    let mut shard = super::ShardCore::new(crate::Config::default(), std::sync::Arc::new(Nobody), 1);
     let link = |link, generation| super::WorkerLink {
         link: crate::LinkId(link),
         boot: Boot { node: NodeId::new("w").unwrap(), generation: Generation::from_u64(generation) },

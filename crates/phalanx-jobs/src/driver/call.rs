@@ -176,20 +176,26 @@ impl ControlService {
         }
         let others = owners.controls().into_iter().filter(|control| *control != acting.node);
         let asked = others.map(|control| async move {
-            let hosting = self.hosting(&control, worker).await.unwrap_or(Hosting::Unknown);
+            let hosting = self.hosting(&control, worker).await;
             (hosting, control)
         });
-        let own = (answer.unwrap_or(Hosting::Unknown), acting.node.clone());
-        let best = join_all(asked).await.into_iter().chain([own]).max();
-        match best {
-            Some((Hosting::Hosted { generation, .. }, control)) => {
-                self.cache_location(worker, Some((control.clone(), generation)));
-                Ok((control, generation))
+        let answers: Vec<(Option<Hosting>, NodeId)> =
+            join_all(asked).await.into_iter().chain([(answer, acting.node)]).collect();
+        match answers.iter().max() {
+            Some((Some(Hosting::Hosted { generation, .. }), control)) => {
+                self.cache_location(worker, Some((control.clone(), *generation)));
+                return Ok((control.clone(), *generation));
             }
-            Some((Hosting::Between, _)) => Err(Reason::NotHosted),
-            _ if answer.is_none() => Err(Reason::OwnerUnreachable(acting.node)),
-            Some((Hosting::NotConnected, _)) => Err(Reason::NotConnected),
-            Some((Hosting::Unknown, _)) | None => Err(Reason::NotFound),
+            Some((Some(Hosting::Between), _)) => return Err(Reason::NotHosted),
+            _ => {}
+        }
+        // While somebody is silent who counts as alive, nobody can say where the worker is not; the acting owner first.
+        if let Some((_, silent)) = answers.iter().rev().find(|(answer, _)| answer.is_none()) {
+            return Err(Reason::OwnerUnreachable(silent.clone()));
+        }
+        match answers.into_iter().max() {
+            Some((Some(Hosting::NotConnected), _)) => Err(Reason::NotConnected),
+            _ => Err(Reason::NotFound),
         }
     }
 

@@ -53,6 +53,11 @@ pub enum WorkerChange {
         /// Under which fence this node hosts its proxy, if it does.
         hosted: Option<Fence>,
     },
+    /// A worker has new labels.
+    Labelled {
+        /// Which worker.
+        worker: NodeId,
+    },
     /// Events came twice after a lost link or a move, and were dropped by their number.
     Redelivered {
         /// How many.
@@ -85,6 +90,10 @@ impl Local {
         &self.shards[usize::try_from(at).expect("a number below a length of a slice is a usize")]
     }
 
+    pub(super) fn shards(&self) -> impl Iterator<Item = &mpsc::Sender<shard::Input>> {
+        self.shards.iter()
+    }
+
     async fn ask<T>(
         &self,
         worker: &NodeId,
@@ -99,6 +108,11 @@ impl Local {
     pub(super) async fn call(&self, worker: &NodeId, call: ProxyCall) -> Outcome {
         let outcome = self.ask(worker, |reply| shard::Input::Call(worker.clone(), call, reply)).await;
         outcome.unwrap_or(Outcome::Unknown(Reason::ShuttingDown))
+    }
+
+    /// Tells a worker's shard something, unless its inbox is full.
+    pub(super) fn tell(&self, worker: &NodeId, input: shard::Input) {
+        let _ = self.shard(worker).try_send(input);
     }
 
     /// The caller went away. A cancellation that finds the inbox full is left to the deadline.
@@ -138,7 +152,9 @@ impl ControlService {
     pub fn start(settings: ControlConfig) -> Self {
         let ControlConfig { boot, config, shards, handlers, owners, spawn } = settings;
         let (changes, _) = broadcast::channel(CHANGES_MAX);
-        let shards: Vec<mpsc::Sender<shard::Input>> = (0..shards.max(1))
+        let (peers, inbox) = mpsc::channel(INBOX_MAX);
+        let count = shards.max(1);
+        let shards: Vec<mpsc::Sender<shard::Input>> = (0..count)
             .map(|_| {
                 let (sender, inbox) = mpsc::channel(INBOX_MAX);
                 let settings = ShardSettings {
@@ -147,13 +163,14 @@ impl ControlService {
                     handlers: handlers.clone(),
                     spawn: spawn.clone(),
                     changes: changes.clone(),
+                    shards: count,
+                    peers: peers.downgrade(),
                 };
                 spawn.spawn(Box::pin(Shard::new(settings, inbox, sender.downgrade()).run()));
                 sender
             })
             .collect();
         let local = Local { shards: shards.into() };
-        let (peers, inbox) = mpsc::channel(INBOX_MAX);
         spawn.spawn(Box::pin(peers::Peers::new(local.clone(), inbox).run()));
         let (owners, _) = watch::channel(owners);
         Self(Arc::new(Inner {
@@ -177,10 +194,31 @@ impl ControlService {
         let _ = shard.send(shard::Input::Link(carrier)).await;
     }
 
-    /// A link is lost.
-    pub async fn link_lost(&self, peer: &NodeId, link: LinkId) {
+    /// A link is lost. `left`: the peer has closed it because it stops, so that nobody has to look for it.
+    pub async fn link_lost(&self, peer: &NodeId, link: LinkId, left: bool) {
         let _ = self.0.peers.send(peers::Input::LinkLost(link)).await;
-        let _ = self.0.local.shard(peer).send(shard::Input::LinkLost(link)).await;
+        let _ = self.0.local.shard(peer).send(shard::Input::LinkLost(link, left)).await;
+    }
+
+    /// Waits until nothing is hosted here that has another owner, and no call is under way: then this node may go. For a
+    /// node whose [`Owners`] say that it leaves. Cancellation safe.
+    pub async fn handed_over(&self) {
+        let asked = self.0.local.shards().map(|shard| async move {
+            let (reply, answer) = oneshot::channel();
+            // A shard that has stopped has nothing left.
+            if shard.send(shard::Input::WhenEmptyHanded(reply)).await.is_ok() {
+                let _ = answer.await;
+            }
+        });
+        join_all(asked).await;
+    }
+
+    /// Gives up at once every worker that has another owner: this node must go. What handlers have in hand comes again
+    /// at the next owner, and callers ask again there.
+    pub async fn release_all(&self) {
+        for shard in self.0.local.shards() {
+            let _ = shard.send(shard::Input::ReleaseAll).await;
+        }
     }
 
     /// Placement or membership has changed.

@@ -11,7 +11,7 @@ use crate::control::Handle;
 use crate::handler::EventContext;
 use crate::registry::{AnyState, EventHandlers};
 use crate::spawn::Spawn;
-use crate::wire::{EventBody, TaskId};
+use crate::wire::{ClassName, EventBody, OFFER_STATES_BYTES_MAX, Offer, TaskId, TaskState};
 
 /// A batch that has come back from its handler.
 pub(super) struct Handled {
@@ -21,13 +21,19 @@ pub(super) struct Handled {
     pub(super) through: u64,
     pub(super) checkpoint: Option<Bytes>,
     /// The state, unless the task has ended with this batch.
-    pub(super) state: Option<AnyState>,
+    pub(super) state: Option<Kept>,
 }
 
 /// The states of the tasks whose events this shard follows, while no handler has them.
 pub(super) struct States {
     handlers: EventHandlers,
-    states: BTreeMap<(NodeId, TaskId), AnyState>,
+    states: BTreeMap<(NodeId, TaskId), Kept>,
+}
+
+/// The state of one task, and whose it is.
+pub(super) struct Kept {
+    pub(super) class: ClassName,
+    pub(super) state: AnyState,
 }
 
 impl States {
@@ -54,7 +60,7 @@ impl States {
         let Some(handler) = self.handlers.class(&class) else { return Some(handled) };
         let state = match (restore, before) {
             (Some(checkpoint), _) => handler.restore(checkpoint.as_deref()),
-            (None, Some(state)) => state,
+            (None, Some(kept)) => kept.state,
             (None, None) => handler.restore(None),
         };
         let cx = EventContext {
@@ -66,15 +72,35 @@ impl States {
         let inbox = inbox.clone();
         spawn.spawn_user(Box::pin(async move {
             let (state, checkpoint) = handler.handle(cx, state, entries).await;
-            let handled = Handled { checkpoint, state: (!ended).then_some(state), ..handled };
+            let state = (!ended).then_some(Kept { class, state });
+            let handled = Handled { checkpoint, state, ..handled };
             // A shard that has stopped has forgotten its tasks.
             let _ = inbox.send(Input::Handled(handled)).await;
         }));
         None
     }
 
-    pub(super) fn keep(&mut self, worker: NodeId, task: TaskId, state: AnyState) {
+    pub(super) fn keep(&mut self, worker: NodeId, task: TaskId, state: Kept) {
         self.states.insert((worker, task), state);
+    }
+
+    /// Adds the states of tasks to an offer, as far as they fit. One that does not begins anew at the next owner.
+    pub(super) fn add(&self, offer: &mut Offer, tasks: &[TaskId]) {
+        let mut room = OFFER_STATES_BYTES_MAX;
+        for task in tasks {
+            let key = (offer.worker.clone(), task.clone());
+            let Some(kept) = self.states.get(&key) else { continue };
+            match self.handlers.class(&kept.class).and_then(|handler| handler.save(&kept.state)) {
+                Some(state) if state.len() <= room => {
+                    room -= state.len();
+                    offer.states.push(TaskState { task: task.clone(), state });
+                }
+                _ => tracing::warn!(
+                    worker = %offer.worker, %task, class = kept.class.name,
+                    "the state of an event handler is too large to move: it begins anew at the next owner"
+                ),
+            }
+        }
     }
 
     /// Drops the states of all tasks of a worker.

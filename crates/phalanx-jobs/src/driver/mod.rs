@@ -7,6 +7,8 @@ mod accept;
 mod call;
 mod control;
 mod handling;
+mod listing;
+mod operations;
 mod peers;
 mod shard;
 mod splice;
@@ -18,6 +20,8 @@ mod worker_handle;
 
 pub use accept::{Accepted, GossipStream, accept};
 pub use control::{ControlConfig, ControlService, WorkerChange, WorkerInfo};
+pub use listing::{NodeSummary, Nodes, Tasks};
+pub use operations::OperationError;
 pub use task_handle::TaskHandle;
 pub use worker::{Dial, WorkerService, WorkerSettings, WorkerView};
 pub use worker_handle::WorkerHandle;

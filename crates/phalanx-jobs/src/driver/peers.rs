@@ -14,17 +14,21 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::control::Local;
 use super::streams::{StreamEvent, Streams};
-use super::{BURST_MAX, now};
+use super::{BURST_MAX, now, shard};
 use crate::carrier::{Carrier, Stream};
 use crate::control::ProxyCall;
 use crate::outcome::{Cap, Outcome, Reason};
 use crate::session::LinkId;
 use crate::wire::{
-    CallId, Forward, ForwardCancel, ForwardOutcome, Frame, Hosting, Locate, Located, Message, Opening,
+    CallId, Forward, ForwardCancel, ForwardOutcome, Frame, Hosting, List, Listed, Locate, Located, Message,
+    Opening,
 };
 
 /// How many calls may be under way to other control nodes, and how many of theirs are served at one time.
 const PEER_CALLS_MAX: usize = 65_536;
+
+/// How many pages of workers this node waits for at one time: a few lists of the largest cluster.
+const LISTS_MAX: usize = 1_024;
 
 /// What the peers' task is told and asked.
 pub(super) enum Input {
@@ -35,6 +39,9 @@ pub(super) enum Input {
     Cancel(NodeId, ForwardCancel),
     Locate(NodeId, NodeId, oneshot::Sender<Hosting>),
     Carrier(NodeId, oneshot::Sender<Option<Arc<dyn Carrier>>>),
+    List(NodeId, List, oneshot::Sender<Listed>),
+    /// A word about a handover, which nobody answers.
+    Tell(NodeId, Message),
 }
 
 /// An answer to another control node.
@@ -50,6 +57,7 @@ pub(super) struct Peers {
     links: BTreeMap<NodeId, LinkId>,
     calls: BTreeMap<CallId, (LinkId, oneshot::Sender<Outcome>)>,
     located: BTreeMap<(LinkId, NodeId), Vec<oneshot::Sender<Hosting>>>,
+    listed: BTreeMap<(LinkId, u64), oneshot::Sender<Listed>>,
     answers: FuturesUnordered<BoxFuture<'static, Answer>>,
 }
 
@@ -63,6 +71,7 @@ impl Peers {
             links: BTreeMap::new(),
             calls: BTreeMap::new(),
             located: BTreeMap::new(),
+            listed: BTreeMap::new(),
             answers: FuturesUnordered::new(),
         }
     }
@@ -115,6 +124,15 @@ impl Peers {
                 let carrier = self.links.get(&control).and_then(|link| self.asking.carrier(*link));
                 drop(reply.send(carrier.cloned()));
             }
+            Input::List(control, list, reply) => self.handle_list(&control, list, reply),
+            Input::Tell(control, message) => {
+                let Some(&link) = self.links.get(&control) else { return };
+                match message {
+                    // An offer answers the question for it, over the stream on which that came.
+                    Message::Offer(offer) => self.answer(link, Message::from(offer).to_frame()),
+                    question => self.ask(link, question),
+                }
+            }
         }
     }
 
@@ -148,6 +166,15 @@ impl Peers {
         self.ask(link, Locate(worker));
     }
 
+    fn handle_list(&mut self, control: &NodeId, list: List, reply: oneshot::Sender<Listed>) {
+        let Some(&link) = self.links.get(control) else { return };
+        self.listed.retain(|_, waiting| !waiting.is_closed());
+        if self.listed.len() < LISTS_MAX {
+            self.listed.insert((link, list.question), reply);
+            self.ask(link, list);
+        }
+    }
+
     fn ask(&mut self, link: LinkId, message: impl Into<Message>) {
         if !self.asking.push(link, Lane::Request, message.into().to_frame()) {
             self.close_link(link, "the control node does not read");
@@ -177,6 +204,15 @@ impl Peers {
                     let _ = reply.send(hosting);
                 }
             }
+            Ok(Message::Listed(listed)) => {
+                if let Some(reply) = self.listed.remove(&(link, listed.question)) {
+                    let _ = reply.send(listed);
+                }
+            }
+            Ok(Message::Offer(offer)) => {
+                let worker = offer.worker.clone();
+                self.tell_shard(link, &worker, |from| shard::Input::Offer(from, offer));
+            }
             _ => self.refuse(link, &frame),
         }
     }
@@ -190,6 +226,21 @@ impl Peers {
         match Message::from_frame(&frame) {
             Ok(Message::Forward(forward)) => self.handle_forward(link, forward),
             Ok(Message::ForwardCancel(cancel)) => self.local.cancel(cancel.worker, cancel.id),
+            Ok(Message::List(List { question, after })) => {
+                let local = self.local.clone();
+                self.answers.push(Box::pin(async move {
+                    let (workers, more) = local.page(after).await;
+                    (link, Message::from(Listed { question, workers, more }).to_frame())
+                }));
+            }
+            Ok(Message::Wanted(wanted)) => {
+                let worker = wanted.worker.clone();
+                self.tell_shard(link, &worker, |by| shard::Input::Wanted(by, wanted));
+            }
+            Ok(Message::Declined(declined)) => {
+                let worker = declined.worker.clone();
+                self.tell_shard(link, &worker, |by| shard::Input::Declined(by, declined));
+            }
             Ok(Message::Locate(Locate(worker))) => {
                 let local = self.local.clone();
                 self.answers.push(Box::pin(async move {
@@ -216,6 +267,13 @@ impl Peers {
         }));
     }
 
+    /// A word about a handover goes to the worker's shard; one that finds the inbox full is lost, and said again.
+    fn tell_shard(&self, link: LinkId, worker: &NodeId, input: impl FnOnce(NodeId) -> shard::Input) {
+        if let Some(carrier) = self.asking.carrier(link) {
+            self.local.tell(worker, input(carrier.peer().node.clone()));
+        }
+    }
+
     fn refuse(&mut self, link: LinkId, frame: &Frame) {
         tracing::warn!(kind = frame.kind, "closing the link to a control node that breaks the protocol");
         self.close_link(link, "the control node broke the protocol");
@@ -234,6 +292,7 @@ impl Peers {
         self.links.retain(|_, of| *of != link);
         // Whoever asked for a location sees that nobody answers.
         self.located.retain(|(of, _), _| *of != link);
+        self.listed.retain(|(of, _), _| *of != link);
         let lost: Vec<CallId> =
             self.calls.iter().filter(|(_, (of, _))| *of == link).map(|(id, _)| id.clone()).collect();
         for id in lost {

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::control::WorkerChange;
 use super::handling::{Handled, States};
 use super::streams::{StreamEvent, Streams};
-use super::{BURST_MAX, now, sleep_until};
+use super::{BURST_MAX, listing, now, peers, sleep_until};
 use crate::carrier::Carrier;
 use crate::config::Config;
 use crate::control::{ControlEvent, ProxyCall, ShardCore, WorkerLink};
@@ -18,7 +18,7 @@ use crate::ownership::Owners;
 use crate::registry::EventHandlers;
 use crate::session::LinkId;
 use crate::spawn::Spawn;
-use crate::wire::{CallId, Hosting, Opening};
+use crate::wire::{CallId, Declined, HostedWorker, Hosting, Message, Offer, Opening, Wanted};
 
 /// Where a transfer to a worker goes: its link, and what the opening must carry.
 pub(super) struct Serving {
@@ -30,14 +30,21 @@ pub(super) struct Serving {
 /// What a shard is told and asked.
 pub(super) enum Input {
     Link(Arc<dyn Carrier>),
-    LinkLost(LinkId),
+    /// Whether the worker has said that it stops.
+    LinkLost(LinkId, bool),
     Owners(Arc<dyn Owners>),
     Call(NodeId, ProxyCall, oneshot::Sender<Outcome>),
     Cancel(NodeId, CallId),
     Hosting(NodeId, oneshot::Sender<Hosting>),
     Serving(NodeId, oneshot::Sender<Option<Serving>>),
     Workers(oneshot::Sender<Vec<(NodeId, NodeStatus, Option<Fence>)>>),
+    Hosted(Option<NodeId>, oneshot::Sender<(Vec<HostedWorker>, bool)>),
+    WhenEmptyHanded(oneshot::Sender<()>),
+    ReleaseAll,
     Handled(Handled),
+    Wanted(NodeId, Wanted),
+    Offer(NodeId, Offer),
+    Declined(NodeId, Declined),
 }
 
 /// What a shard runs with.
@@ -47,6 +54,10 @@ pub(super) struct ShardSettings {
     pub(super) handlers: EventHandlers,
     pub(super) spawn: Arc<dyn Spawn>,
     pub(super) changes: broadcast::Sender<WorkerChange>,
+    /// How many shards share the pace of moves.
+    pub(super) shards: usize,
+    /// Weak, since the peers hold the shards.
+    pub(super) peers: mpsc::WeakSender<peers::Input>,
 }
 
 pub(super) struct Shard {
@@ -58,6 +69,9 @@ pub(super) struct Shard {
     own_inbox: mpsc::WeakSender<Input>,
     spawn: Arc<dyn Spawn>,
     changes: broadcast::Sender<WorkerChange>,
+    peers: mpsc::WeakSender<peers::Input>,
+    /// Who waits until this shard may go: one for each caller of `handed_over`.
+    leavers: Vec<oneshot::Sender<()>>,
 }
 
 impl Shard {
@@ -67,7 +81,7 @@ impl Shard {
         own_inbox: mpsc::WeakSender<Input>,
     ) -> Self {
         Self {
-            core: ShardCore::new(settings.config, settings.owners),
+            core: ShardCore::new(settings.config, settings.owners, settings.shards),
             streams: Streams::new(Some(Opening::Session)),
             states: States::new(settings.handlers),
             replies: BTreeMap::new(),
@@ -75,6 +89,8 @@ impl Shard {
             own_inbox,
             spawn: settings.spawn,
             changes: settings.changes,
+            peers: settings.peers,
+            leavers: Vec::new(),
         }
     }
 
@@ -112,7 +128,12 @@ impl Shard {
     fn handle_stream(&mut self, event: StreamEvent) {
         match event {
             StreamEvent::Frame(link, lane, frame) => self.core.handle_frame(now(), link, lane, &frame),
-            StreamEvent::Lost(link) => self.close_link(link, "a stream was lost"),
+            // Who holds the link says what became of it, and why: a worker that left is not one that was lost.
+            StreamEvent::Lost(link) => {
+                if let Some(carrier) = self.streams.carrier(link) {
+                    carrier.close("a stream was lost");
+                }
+            }
         }
     }
 
@@ -123,7 +144,10 @@ impl Shard {
                 self.streams.add_link(carrier);
                 self.core.handle_link(now(), WorkerLink { link, boot, role });
             }
-            Input::LinkLost(link) => self.forget_link(link),
+            Input::LinkLost(link, left) => self.forget_link(link, left),
+            Input::Hosted(after, reply) => drop(reply.send(listing::page(&self.core, after.as_ref()))),
+            Input::WhenEmptyHanded(reply) => self.leavers.push(reply),
+            Input::ReleaseAll => self.core.release_all(now()),
             Input::Owners(owners) => self.core.handle_owners(now(), owners),
             Input::Call(worker, call, reply) => {
                 self.replies.insert(call.id.clone(), reply);
@@ -139,6 +163,9 @@ impl Shard {
                 drop(reply.send(workers.collect()));
             }
             Input::Handled(handled) => self.handle_handled(handled),
+            Input::Wanted(by, wanted) => self.core.handle_wanted(now(), &by, &wanted),
+            Input::Offer(from, offer) => self.core.handle_offer(now(), from, offer),
+            Input::Declined(by, declined) => self.core.handle_declined(now(), &by, &declined),
         }
     }
 
@@ -161,12 +188,12 @@ impl Shard {
         if let Some(carrier) = self.streams.carrier(link) {
             carrier.close(why);
         }
-        self.forget_link(link);
+        self.forget_link(link, false);
     }
 
-    fn forget_link(&mut self, link: LinkId) {
+    fn forget_link(&mut self, link: LinkId, left: bool) {
         self.streams.remove_link(link);
-        self.core.handle_link_lost(now(), link);
+        self.core.handle_link_lost(now(), link, left);
     }
 
     fn drain(&mut self) {
@@ -178,7 +205,13 @@ impl Shard {
             } else if let Some(event) = self.core.poll_event() {
                 self.handle_event(event);
             } else {
-                return;
+                break;
+            }
+        }
+        if !self.leavers.is_empty() && self.core.is_empty_handed() {
+            for leaver in self.leavers.drain(..) {
+                // Whoever does not wait any more need not be told.
+                let _ = leaver.send(());
             }
         }
     }
@@ -203,8 +236,22 @@ impl Shard {
                 // Nobody has to listen.
                 drop(self.changes.send(WorkerChange::Status { worker, status, hosted }));
             }
+            ControlEvent::Labelled(worker) => drop(self.changes.send(WorkerChange::Labelled { worker })),
             ControlEvent::Redelivered(count) => drop(self.changes.send(WorkerChange::Redelivered { count })),
+            ControlEvent::Want { from, wanted } => self.tell_peer(from, wanted.into()),
+            ControlEvent::Offer { to, mut offer, states_of } => {
+                self.states.add(&mut offer, &states_of);
+                self.tell_peer(to, offer.into());
+            }
+            ControlEvent::Decline { to, declined } => self.tell_peer(to, declined.into()),
             ControlEvent::CloseLink(link, why) => self.close_link(link, why),
+        }
+    }
+
+    /// What finds the peers' inbox full is lost, and asked or offered again.
+    fn tell_peer(&self, to: NodeId, message: Message) {
+        if let Some(peers) = self.peers.upgrade() {
+            let _ = peers.try_send(peers::Input::Tell(to, message));
         }
     }
 }

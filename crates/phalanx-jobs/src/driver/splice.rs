@@ -6,11 +6,13 @@ use bytes::Bytes;
 use futures_util::Stream as ChunkStream;
 use phalanx_base::{Generation, Lane, NodeId};
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::control::ControlService;
-use super::{peers, transfers};
+use super::{now, peers, transfers};
+use crate::attempts::{Attempts, CallOptions, Next};
 use crate::carrier::{CarrierLost, Stream};
-use crate::outcome::Reason;
+use crate::outcome::{Outcome, Reason};
 use crate::transfer::TransferError;
 use crate::wire::{Opening, Receipt, TaskId, TransferId, TransferReply};
 
@@ -27,17 +29,38 @@ impl ControlService {
         chunks: impl ChunkStream<Item = Result<Bytes, E>> + Send,
     ) -> Result<Receipt, TransferError> {
         let transfer = TransferId(NEXT_TRANSFER.fetch_add(1, Ordering::Relaxed));
-        let (owner, _) = self.locate(worker).await.map_err(TransferError::Refused)?;
-        let opened = if owner == self.0.boot.node {
-            self.open_local(worker, generation, task.clone(), transfer).await
-        } else {
-            self.open_peer(owner, worker, generation, task.clone(), transfer).await
-        };
-        match opened {
-            Ok((stream, opening)) => transfers::send(stream, opening, chunks).await,
-            Err(error) => {
-                self.cache_location(worker, None);
-                Err(error)
+        let opened = self.open(worker, generation, task, transfer).await;
+        let (stream, opening) = opened?;
+        transfers::send(stream, opening, chunks).await
+    }
+
+    /// Opens a stream to the worker, wherever its proxy is. Nothing has been sent before it is open, so that a worker on
+    /// the move is waited for as it is for a call.
+    async fn open(
+        &self,
+        worker: &NodeId,
+        generation: Generation,
+        task: &TaskId,
+        transfer: TransferId,
+    ) -> Result<(Stream, Opening), TransferError> {
+        let mut attempts = Attempts::new(now(), &CallOptions::default(), true);
+        loop {
+            let opened = match self.locate(worker).await {
+                Ok((owner, _)) if owner == self.0.boot.node => {
+                    self.open_local(worker, generation, task.clone(), transfer).await
+                }
+                Ok((owner, _)) => self.open_peer(owner, worker, generation, task.clone(), transfer).await,
+                Err(reason) => Err(TransferError::Refused(reason)),
+            };
+            let reason = match opened {
+                Ok(opened) => return Ok(opened),
+                Err(TransferError::Refused(reason)) => reason,
+                Err(_) => Reason::LinkLost,
+            };
+            self.cache_location(worker, None);
+            match attempts.handle(now(), Outcome::NotExecuted(reason.clone())) {
+                Next::Again { pause } => sleep(pause).await,
+                Next::Finish(_) | Next::Afresh => return Err(TransferError::Refused(reason)),
             }
         }
     }

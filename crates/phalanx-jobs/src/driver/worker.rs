@@ -10,14 +10,16 @@ use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, BoxFuture, abortable};
 use futures_util::stream::FuturesUnordered;
 use phalanx_base::{Address, Fence, Generation, Lane, NodeId, NodeStatus};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::operations::{Asked, OperationsHandler, operate};
 use super::streams::{StreamEvent, Streams};
 use super::transfers::receive;
 use super::{BURST_MAX, INBOX_MAX, now, sleep_until};
 use crate::carrier::{Carrier, Stream};
 use crate::config::Config;
 use crate::context::{FromUser, Refusal, RequestContext, ToTask};
+use crate::operations::{Operation, OperationReply, Operations};
 use crate::outcome::{Cap, Outcome, Reason, TaskEnd};
 use crate::ownership::{Finder, FinderConfig, Target};
 use crate::registry::{Jobs, TaskParts};
@@ -60,15 +62,16 @@ pub struct WorkerView {
     pub tasks: usize,
 }
 
-enum Input {
+pub(super) enum Input {
     Link(Arc<dyn Carrier>),
     LinkLost(LinkId),
     Session(LinkId, Lane, Stream),
     Transfer(IncomingTransfer),
     Discovered(Vec<Address>),
+    Operation(Asked),
 }
 
-struct IncomingTransfer {
+pub(super) struct IncomingTransfer {
     link: LinkId,
     fence: Fence,
     generation: Generation,
@@ -89,11 +92,22 @@ impl WorkerService {
     #[must_use]
     pub fn start(settings: WorkerSettings) -> Self {
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
-        let first = WorkerView { status: NodeStatus::Connecting, owner: None, tasks: 0 };
+        let mut settings = settings;
+        let operations = OperationsHandler { inbox: sender.downgrade() };
+        settings.identity.classes.push(settings.jobs.register_builtin::<Operations, _>(operations));
+        let first = WorkerView { status: NodeStatus::Launching, owner: None, tasks: 0 };
         let (view_sender, view) = watch::channel(first);
         let spawn = settings.spawn.clone();
         spawn.spawn(Box::pin(Driver::new(settings, inbox, view_sender).run()));
         Self { inbox: sender, view }
+    }
+
+    /// Does what an operator asks for, as [`Operations`] over the network does; `None` when the worker has stopped.
+    /// Dropping the future may leave it done or not.
+    pub async fn operate(&self, operation: Operation) -> Option<OperationReply> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Input::Operation((operation, reply))).await;
+        answer.await.ok()
     }
 
     /// How the worker is, as it changes.
@@ -192,6 +206,8 @@ impl Driver {
     }
 
     async fn run(mut self) {
+        // It has started, and says so.
+        self.drain();
         while self.turn().await {}
         for (_, slot) in std::mem::take(&mut self.tasks) {
             slot.abort.abort();
@@ -270,6 +286,7 @@ impl Driver {
                 self.requests.remove(&call);
                 self.core.handle_answer(&call, outcome);
             }
+            FromUser::TransferEnd(link) => self.core.handle_transfer_ended(link),
             FromUser::TaskEnd(task, end) => {
                 self.tasks.remove(&task);
                 self.core.handle_task_end(&task, end);
@@ -293,6 +310,10 @@ impl Driver {
                 }
             }
             Input::Transfer(incoming) => self.handle_transfer(incoming),
+            Input::Operation((operation, reply)) => {
+                // Whoever asked and went away has had it done all the same.
+                let _ = reply.send(operate(&mut self.core, operation));
+            }
             Input::Discovered(addresses) => {
                 if let Some((finder, _)) = &mut self.finder {
                     finder.handle_discovered(now(), addresses);
@@ -312,7 +333,13 @@ impl Driver {
                 Err(_) => Err(Reason::Busy(Cap::Inbox)),
             }
         });
-        self.spawn.spawn(Box::pin(receive(stream, taken)));
+        self.core.handle_transfer_begun(link);
+        let answers = self.answers.clone();
+        self.spawn.spawn(Box::pin(async move {
+            receive(stream, taken).await;
+            // A driver that has stopped has no link to keep.
+            let _ = answers.send(FromUser::TransferEnd(link)).await;
+        }));
     }
 
     fn close_link(&mut self, link: LinkId, why: &str) {

@@ -8,4 +8,4 @@ mod cursor;
 mod outbox;
 
 pub use cursor::{Cursor, Received};
-pub use outbox::{EVENTS_IN_FLIGHT_MAX, Entry, LOGS_MAX, Log, Outbox};
+pub use outbox::{EVENTS_IN_FLIGHT_BYTES_MAX, EVENTS_IN_FLIGHT_MAX, Entry, LOGS_MAX, Log, Outbox};

@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use crate::outcome::TaskEnd;
-use crate::wire::{ClassName, EventBody, TaskId, TaskSnapshot};
+use crate::wire::{ClassName, CursorsDigest, EventBody, TaskId, TaskSnapshot};
 
 /// How many events may be under way unacknowledged on one session: a round trip's worth at a hundred thousand events a
 /// second and 10 ms, and what a control node must be ready to hold for one worker.
 pub const EVENTS_IN_FLIGHT_MAX: usize = 1_024;
+
+/// How many bytes of events may be under way unacknowledged before no more is sent: with large events the number alone
+/// would let a control node hold a gigabyte for one worker.
+pub const EVENTS_IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
 
 /// How many logs a worker keeps, those of ended tasks that wait for their last acknowledgement among them.
 pub const LOGS_MAX: usize = 8_192;
@@ -41,13 +44,7 @@ impl Entry {
     }
 
     fn bytes(&self) -> usize {
-        let body = match &self.body {
-            EventBody::Emitted(body) | EventBody::Ended(TaskEnd::Done(body) | TaskEnd::Failed(body)) => {
-                body.len()
-            }
-            EventBody::Gap { .. } | EventBody::Ended(_) => 0,
-        };
-        body + ENTRY_OVERHEAD_BYTES
+        self.body.bytes() + ENTRY_OVERHEAD_BYTES
     }
 }
 
@@ -62,11 +59,18 @@ pub struct Log {
     /// The greatest number that any session has carried: what an owner may have handled, and so may acknowledge.
     reached: u64,
     acked: u64,
-    /// The last numbers of the entries that this session has carried and nobody has acknowledged. An entry counts even
-    /// when it was pushed out since: the receiver may hold it all the same.
-    under_way: VecDeque<u64>,
+    /// The entries that this session has carried and nobody has acknowledged. An entry counts even it was
+    /// pushed out since: the receiver may hold it all the same.
+    under_way: VecDeque<UnderWay>,
     checkpoint: Option<Bytes>,
     ended: bool,
+}
+
+/// An entry on its way: its last number, and what it costs.
+#[derive(Debug, Clone, Copy)]
+struct UnderWay {
+    through: u64,
+    bytes: usize,
 }
 
 /// All logs of a worker.
@@ -76,6 +80,9 @@ pub struct Outbox {
     bytes: usize,
     bytes_max: usize,
     in_flight: usize,
+    in_flight_bytes: usize,
+    /// How many logs were acknowledged to their end in this session.
+    closed: u64,
     /// Where the next round over the logs starts, so that no task waits for another one's flood.
     turn: Option<TaskId>,
 }
@@ -84,7 +91,15 @@ impl Outbox {
     /// An empty outbox of so many bytes.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        Self { logs: BTreeMap::new(), bytes: 0, bytes_max, in_flight: 0, turn: None }
+        Self {
+            logs: BTreeMap::new(),
+            bytes: 0,
+            bytes_max,
+            in_flight: 0,
+            in_flight_bytes: 0,
+            closed: 0,
+            turn: None,
+        }
     }
 
     /// Whether another log can be opened. Ends of tasks are never pushed out, so they can fill the outbox.
@@ -135,7 +150,7 @@ impl Outbox {
 
     /// A new session starts: everything that is not acknowledged is sent again.
     pub fn rewind(&mut self) {
-        self.in_flight = 0;
+        (self.in_flight, self.in_flight_bytes, self.closed) = (0, 0, 0);
         for log in self.logs.values_mut() {
             log.sent = log.acked;
             log.under_way.clear();
@@ -144,7 +159,7 @@ impl Outbox {
 
     /// The next entry to send, while the window is open; logs take turns.
     pub fn poll_send(&mut self) -> Option<(TaskId, Entry)> {
-        if self.in_flight >= EVENTS_IN_FLIGHT_MAX {
+        if self.in_flight >= EVENTS_IN_FLIGHT_MAX || self.in_flight_bytes >= EVENTS_IN_FLIGHT_BYTES_MAX {
             return None;
         }
         let task = self.next_with_unsent()?;
@@ -152,8 +167,9 @@ impl Outbox {
         let entry = log.first_unsent()?.clone();
         log.sent = entry.through();
         log.reached = log.reached.max(log.sent);
-        log.under_way.push_back(log.sent);
+        log.under_way.push_back(UnderWay { through: log.sent, bytes: entry.bytes() });
         self.in_flight += 1;
+        self.in_flight_bytes += entry.bytes();
         self.turn = Some(task.clone());
         Some((task, entry))
     }
@@ -173,15 +189,16 @@ impl Outbox {
             log.bytes -= bytes;
             self.bytes -= bytes;
         }
-        while log.under_way.front().is_some_and(|last| *last <= through) {
-            log.under_way.pop_front();
+        while let Some(first) = log.under_way.pop_front_if(|first| first.through <= through) {
             self.in_flight -= 1;
+            self.in_flight_bytes -= first.bytes;
         }
         log.sent = log.sent.max(through);
         log.acked = through;
         // Without one the state has outgrown its cap: an older one would be a wrong state, not an old one.
         log.checkpoint = checkpoint;
         if log.ended && log.entries.is_empty() {
+            self.closed += 1;
             self.logs.remove(task);
         }
     }
@@ -195,6 +212,18 @@ impl Outbox {
             acked: log.acked,
             checkpoint: log.checkpoint.clone(),
         })
+    }
+
+    /// How far each log is acknowledged.
+    #[must_use]
+    pub fn cursors(&self) -> CursorsDigest {
+        CursorsDigest::of(self.closed, self.logs.iter().map(|(task, log)| (task, log.acked)))
+    }
+
+    /// The class of a task whose log is open.
+    #[must_use]
+    pub fn class(&self, task: &TaskId) -> Option<&ClassName> {
+        self.logs.get(task).map(|log| &log.class)
     }
 
     /// How many logs there are.
@@ -262,6 +291,7 @@ impl Log {
 mod tests {
     use super::*;
     use crate::events::{Cursor, Received};
+    use crate::outcome::TaskEnd;
     use crate::wire::CallId;
     use phalanx_base::{Boot, Generation, NodeId};
     use proptest::prelude::*;

@@ -64,9 +64,17 @@ impl Arbiter {
         self.present.as_ref().is_some_and(|present| present.link == link && present.fence == fence)
     }
 
-    /// Judges a claim, and grants a fence if it wins.
-    pub fn handle_attach(&mut self, now: Instant, link: LinkId, control: &Boot, attach: &Attach) -> Verdict {
+    /// Judges a claim, and grants a fence if it wins. `given`: the claim bears the present owner's valid token.
+    pub fn handle_attach(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        control: &Boot,
+        attach: &Attach,
+        given: bool,
+    ) -> Verdict {
         if let Some(present) = &self.present
+            && !given
             && !wins(now, present, link, control, attach)
         {
             return Verdict::Refused { present: present.control.node.clone(), fence: present.fence };
@@ -136,16 +144,16 @@ mod tests {
         let now = Instant::now();
         let mut arbiter = Arbiter::default();
         assert_eq!(
-            granted(&arbiter.handle_attach(now, LinkId(1), &boot("a", 1), &attach(1, 41, None))),
+            granted(&arbiter.handle_attach(now, LinkId(1), &boot("a", 1), &attach(1, 41, None), false)),
             Some(Fence(42))
         );
         let later = now + OWNER_HELD_MIN;
         assert_eq!(
-            granted(&arbiter.handle_attach(later, LinkId(2), &boot("b", 1), &attach(9, 0, None))),
+            granted(&arbiter.handle_attach(later, LinkId(2), &boot("b", 1), &attach(9, 0, None), false)),
             None
         );
         assert!(arbiter.handle_lost(LinkId(1)));
-        let again = arbiter.handle_attach(later, LinkId(2), &boot("b", 1), &attach(1, 0, None));
+        let again = arbiter.handle_attach(later, LinkId(2), &boot("b", 1), &attach(1, 0, None), false);
         assert_eq!(granted(&again), Some(Fence(43)));
     }
 
@@ -153,10 +161,16 @@ mod tests {
     fn who_sees_the_owner_down_wins_only_with_more_knowledge_and_after_a_while() {
         let now = Instant::now();
         let mut arbiter = Arbiter::default();
-        arbiter.handle_attach(now, LinkId(1), &boot("b", 1), &attach(5, 0, None));
+        arbiter.handle_attach(now, LinkId(1), &boot("b", 1), &attach(5, 0, None), false);
         let settled = now + OWNER_HELD_MIN;
         let claim = |arbiter: &mut Arbiter, at, roster| {
-            granted(&arbiter.handle_attach(at, LinkId(2), &boot("a", 1), &attach(roster, 0, Some("b"))))
+            granted(&arbiter.handle_attach(
+                at,
+                LinkId(2),
+                &boot("a", 1),
+                &attach(roster, 0, Some("b")),
+                false,
+            ))
         };
         assert_eq!(claim(&mut arbiter, now, 6), None);
         assert_eq!(claim(&mut arbiter, settled, 5), None);
@@ -164,12 +178,28 @@ mod tests {
     }
 
     #[test]
+    fn whom_the_owner_has_given_it_to_wins_at_once() {
+        let now = Instant::now();
+        let mut arbiter = Arbiter::default();
+        arbiter.handle_attach(now, LinkId(1), &boot("a", 1), &attach(5, 0, None), false);
+        let given = arbiter.handle_attach(now, LinkId(2), &boot("b", 1), &attach(1, 0, None), true);
+        let Verdict::Granted { fence, former } = given else { panic!("{given:?}") };
+        assert_eq!((fence, former.map(|former| former.fence)), (Fence(2), Some(Fence(1))));
+    }
+
+    #[test]
     fn the_same_owner_returns_on_a_newer_link_or_boot_only() {
         let now = Instant::now();
         let mut arbiter = Arbiter::default();
-        arbiter.handle_attach(now, LinkId(5), &boot("a", 2), &attach(1, 0, None));
+        arbiter.handle_attach(now, LinkId(5), &boot("a", 2), &attach(1, 0, None), false);
         let mut claim = |link, generation| {
-            granted(&arbiter.handle_attach(now, LinkId(link), &boot("a", generation), &attach(1, 0, None)))
+            granted(&arbiter.handle_attach(
+                now,
+                LinkId(link),
+                &boot("a", generation),
+                &attach(1, 0, None),
+                false,
+            ))
         };
         assert_eq!(claim(4, 2), None);
         assert_eq!(claim(9, 1), None);
@@ -192,7 +222,7 @@ mod tests {
                 let claimant = boot(["a", "b", "c"][control], generation);
                 let down = arbiter.present().map(|present| present.control.node.to_string());
                 let claim = attach(roster, last_fence, down.as_deref());
-                if let Some(fence) = granted(&arbiter.handle_attach(now, LinkId(link), &claimant, &claim)) {
+                if let Some(fence) = granted(&arbiter.handle_attach(now, LinkId(link), &claimant, &claim, false)) {
                     prop_assert!(fence > last && fence > Fence(last_fence));
                     prop_assert!(arbiter.holds(LinkId(link), fence));
                     last = fence;

@@ -63,6 +63,8 @@ pub struct Finder {
     discovered: Vec<Address>,
     linked: BTreeSet<NodeId>,
     queue: VecDeque<Target>,
+    /// Whom the present owner is about to give the worker to: dialled beside it.
+    next_owner: Option<Target>,
     dials: usize,
     /// Since when the worker has had no owner; `None` while it has one.
     orphan_since: Option<Instant>,
@@ -81,6 +83,7 @@ impl Finder {
             discovered: Vec::new(),
             linked: BTreeSet::new(),
             queue: VecDeque::new(),
+            next_owner: None,
             dials: 0,
             orphan_since: Some(now),
             rounds: 0,
@@ -110,17 +113,15 @@ impl Finder {
         }
     }
 
-    /// Someone has named the owner: it is dialled next, and the round gets time to end well.
+    /// Someone has named the owner: it is dialled next. While the worker has an owner, that goes on beside it; else the
+    /// round gets time to end well.
     pub fn handle_redirect(&mut self, now: Instant, owner: Standby) {
         self.known.retain(|known| known.node != owner.node);
         self.known.insert(0, owner.clone());
         if !self.linked.contains(&owner.node) {
-            self.queue.push_front(Target {
-                node: Some(owner.node),
-                addresses: owner.addresses.iter().cloned().collect(),
-            });
+            let addresses = owner.addresses.iter().cloned().collect();
+            self.next_owner = Some(Target { node: Some(owner.node), addresses });
         }
-        // One that is owned searches for nobody: a redirect that comes late only tells whom to dial next time.
         if self.orphan_since.is_some() {
             self.next_round_at = Some(now + self.config.attach_timeout);
         }
@@ -180,10 +181,11 @@ impl Finder {
 
     /// Whom to dial now, if anyone.
     pub fn poll_dial(&mut self) -> Option<Target> {
-        if self.orphan_since.is_none() || self.dials >= DIALS_MAX {
+        if self.dials >= DIALS_MAX {
             return None;
         }
-        let target = self.queue.pop_front()?;
+        let searched = |queue: &mut VecDeque<Target>| self.orphan_since.and_then(|_| queue.pop_front());
+        let target = self.next_owner.take().or_else(|| searched(&mut self.queue))?;
         self.dials += 1;
         Some(target)
     }
@@ -274,12 +276,21 @@ mod tests {
         let now = Instant::now();
         let mut finder = Finder::new(FinderConfig::default(), 1, now);
         finder.handle_owned(vec![standby("a", 1)]);
-        finder.handle_redirect(now, standby("b", 2));
         finder.handle_discovered(now, ["127.0.0.1:9".parse().unwrap()]);
         finder.handle_linked(now, NodeId::new("b").unwrap());
         finder.handle_standbys(vec![standby("c", 3)]);
         finder.handle_timeout(now);
         assert_eq!((finder.poll_timeout(), finder.poll_dial()), (None, None));
+    }
+
+    #[test]
+    fn the_next_owner_is_dialled_beside_the_present_one() {
+        let now = Instant::now();
+        let mut finder = Finder::new(FinderConfig::default(), 1, now);
+        finder.handle_owned(vec![standby("a", 1)]);
+        finder.handle_redirect(now, standby("b", 2));
+        assert_eq!(dialled(&mut finder), [Some("b".to_owned())]);
+        assert_eq!(finder.poll_timeout(), None);
     }
 
     #[test]

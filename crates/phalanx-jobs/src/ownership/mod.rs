@@ -2,14 +2,18 @@
 //!
 //! The worker's half is the [`Arbiter`], which issues fences and nothing else does, and the [`Finder`], which looks for
 //! an owner. The control node's half is the [`Steward`]: from who should act and what the proxy holds it says the next
-//! step. Owners themselves come from outside, through [`Owners`], since placement is no business of this crate.
+//! step. A worker that shall move is given away ([`Giving`]) at a pace ([`Pacer`]). Owners themselves come from outside, through [`Owners`], since placement is no business of this crate.
 
 mod arbiter;
 mod finder;
+mod giving;
+mod pacer;
 mod steward;
 
 pub use arbiter::{Arbiter, Present, Verdict};
 pub use finder::{Finder, FinderConfig, Target};
+pub use giving::{GIVING_PAUSE, GIVING_STEP_MAX, Giving, Stage};
+pub use pacer::{MOVES_IN_FLIGHT_MAX, MOVES_PER_SECOND, Pacer};
 pub use steward::{Holding, Step, Steward};
 
 use phalanx_base::{AddressList, NodeId, RosterVersion};
@@ -49,8 +53,18 @@ pub trait Owners: Send + Sync + 'static {
     fn is_me(&self, control: &NodeId) -> bool;
     /// Whether membership sees this control node down.
     fn is_down(&self, control: &NodeId) -> bool;
-    /// Every control node that membership sees alive, this one among them.
+    /// Every control node that may host a worker, this one among them: all that have neither left nor been given up,
+    /// whether they are seen alive or not.
     fn controls(&self) -> Vec<NodeId>;
     /// How much of the roster the view knows.
     fn roster(&self) -> RosterVersion;
+    /// Whether workers may be given away: not while this node sees at most half of the roster, since the other half may
+    /// see it otherwise.
+    fn may_give(&self) -> bool {
+        true
+    }
+    /// Whether this node is about to leave, so that it gives away all it has without waiting for the roster to settle.
+    fn is_leaving(&self) -> bool {
+        false
+    }
 }

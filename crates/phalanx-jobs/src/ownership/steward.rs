@@ -18,8 +18,12 @@ pub enum Holding {
     Claiming,
     /// The present fence.
     Active,
-    /// The present fence, on its way out.
-    Releasing,
+    /// The present fence, while it is being given to the acting owner.
+    Giving,
+    /// The present fence, while it is being given to one that is not the acting owner any more.
+    GivingAstray,
+    /// The present fence, after an offer that cannot be taken back.
+    Offered,
 }
 
 /// What to do next.
@@ -31,8 +35,8 @@ pub enum Step {
     Claim,
     /// Tell the worker whom to ask.
     Redirect,
-    /// Give the worker up to its acting owner.
-    Release,
+    /// Give the worker to its acting owner, when the pace allows.
+    Give,
     /// Keep it after all.
     Keep,
 }
@@ -47,16 +51,15 @@ impl Steward {
     /// one anyway.
     #[must_use]
     pub fn next(holding: Holding, acting: Option<&Acting>, mine: bool, by_dialling: bool) -> Step {
-        use Holding::{Active, Claiming, Link, NoLink, Redirected, Releasing};
+        use Holding::{Active, Claiming, Giving, GivingAstray, Link, NoLink, Offered, Redirected};
         match (holding, acting.is_some(), mine) {
+            (GivingAstray, ..) => Step::Keep,
             // While nobody owns anything, what is there stays as it is.
-            (_, false, _) | (NoLink | Claiming, ..) => Step::Wait,
+            (_, false, _) | (NoLink | Claiming | Giving | Offered, ..) => Step::Wait,
             (Link | Redirected, true, true) => Step::Claim,
             (Link, true, false) if by_dialling => Step::Redirect,
-            (Link | Redirected, true, false) => Step::Wait,
-            (Active, true, true) | (Releasing, true, false) => Step::Wait,
-            (Active, true, false) => Step::Release,
-            (Releasing, true, true) => Step::Keep,
+            (Link | Redirected, true, false) | (Active, true, true) => Step::Wait,
+            (Active, true, false) => Step::Give,
         }
     }
 }
@@ -79,9 +82,12 @@ mod tests {
         assert_eq!(next(Holding::Link, false, true), Step::Redirect);
         assert_eq!(next(Holding::Link, false, false), Step::Wait);
         assert_eq!(next(Holding::Redirected, false, true), Step::Wait);
-        assert_eq!(next(Holding::Active, false, true), Step::Release);
+        assert_eq!(next(Holding::Active, false, true), Step::Give);
         assert_eq!(next(Holding::Active, true, true), Step::Wait);
-        assert_eq!(next(Holding::Releasing, true, true), Step::Keep);
+        assert_eq!(next(Holding::Giving, false, true), Step::Wait);
+        assert_eq!(next(Holding::GivingAstray, true, true), Step::Keep);
+        assert_eq!(next(Holding::Offered, true, true), Step::Wait);
         assert_eq!(Steward::next(Holding::Active, None, false, true), Step::Wait);
+        assert_eq!(Steward::next(Holding::GivingAstray, None, false, true), Step::Keep);
     }
 }

@@ -5,7 +5,7 @@ use phalanx_base::{AddressList, Fence, Generation, Labels, NodeId, NodeStatus, R
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{CallId, CommandStream, DecodeError, Frame, Kind, TaskId};
+use super::{CallId, CommandStream, Declined, DecodeError, Frame, Kind, List, Listed, Offer, TaskId, Wanted};
 use crate::outcome::{Outcome, TaskEnd};
 
 /// A control node asks a worker to accept it.
@@ -17,7 +17,7 @@ pub struct Attach {
     pub last_fence: Fence,
     /// The control node that the sender sees down, if the worker named it as its present owner.
     pub sees_down: Option<NodeId>,
-    /// The proof that the present owner gave the worker away; none is issued by this version.
+    /// The proof that the present owner gave the worker away: a [`HandoverToken`](super::HandoverToken) in its encoding.
     pub handover_token: Option<Bytes>,
     /// Whom to dial if the sender is lost, best first.
     pub standbys: Vec<Standby>,
@@ -257,6 +257,17 @@ pub enum EventBody {
     Ended(TaskEnd),
 }
 
+impl EventBody {
+    /// How many bytes of a user it carries.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Emitted(body) | Self::Ended(TaskEnd::Done(body) | TaskEnd::Failed(body)) => body.len(),
+            Self::Gap { .. } | Self::Ended(_) => 0,
+        }
+    }
+}
+
 /// A call for a worker whose proxy the receiver hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forward {
@@ -377,7 +388,8 @@ messages! {
     Attach(Attach), Attached(Attached), TaskSnapshot(TaskSnapshot), Nack(Nack), Redirect(Redirect), Release(Release),
     StandDown(StandDown), Beat(Beat), Report(Report), Ack(Ack), Call(Call), Cancel(Cancel), Outcome(OutcomeOf),
     Event(Event), Forward(Forward), ForwardCancel(ForwardCancel), ForwardOutcome(ForwardOutcome), Locate(Locate),
-    Located(Located),
+    Located(Located), Wanted(Wanted), Offer(Offer), Declined(Declined), List(List),
+    Listed(Listed),
 }
 
 impl Message {

@@ -3,12 +3,18 @@
 //! The table is the whole permission system of the wire: a kind that is not in it does not exist, and a kind from the
 //! wrong end, on the wrong lane, or over its cap is refused before a byte of its body is decoded.
 
+mod handover;
 mod ids;
+mod listing;
 mod message;
 mod opening;
 mod table;
 
+pub use handover::{
+    CursorsDigest, Declined, HandoverToken, OFFER_STATES_BYTES_MAX, Offer, TaskState, Wanted,
+};
 pub use ids::{CallId, CommandStream, TaskId};
+pub use listing::{HostedWorker, List, Listed, PAGE_BYTES_MAX};
 pub use message::{
     Ack, Attach, Attached, Beat, Call, Cancel, ClassName, Event, EventBody, Forward, ForwardCancel,
     ForwardOutcome, Hosting, Locate, Located, Message, Nack, OnDisconnect, OutcomeOf, Redirect, Release,

@@ -104,6 +104,16 @@ kinds! {
     Locate = 63, Request, BetweenControls, false, SMALL_BYTES;
     /// Whether I do.
     Located = 64, Request, BetweenControls, false, SMALL_BYTES;
+    /// Offer me this worker.
+    Wanted = 65, Request, BetweenControls, false, SMALL_BYTES;
+    /// Take this worker.
+    Offer = 66, Request, BetweenControls, false, PAYLOAD_BYTES_MAX;
+    /// I do not take it.
+    Declined = 67, Request, BetweenControls, false, SMALL_BYTES;
+    /// Which workers do you host?
+    List = 68, Request, BetweenControls, false, SMALL_BYTES;
+    /// These.
+    Listed = 69, Request, BetweenControls, false, PAYLOAD_BYTES_MAX;
     /// Membership's own messages that do not fit a datagram, opaque here.
     Gossip = 70, Control, BetweenControls, false, 1 << 20;
 }

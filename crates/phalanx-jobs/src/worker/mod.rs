@@ -9,6 +9,7 @@
 
 mod calls;
 mod sessions;
+mod states;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -106,6 +107,8 @@ pub struct WorkerCore {
     sessions: BTreeMap<LinkId, Session>,
     /// The claims that were refused, one a session: the one that knows most wins at once when the present owner goes.
     refused_claims: BTreeMap<LinkId, Attach>,
+    /// How many transfers are under way over each link.
+    transfers: BTreeMap<LinkId, usize>,
     begun: BegunTable,
     running: BTreeMap<CallId, Running>,
     deadlines: BTreeSet<(Instant, CallId)>,
@@ -113,6 +116,8 @@ pub struct WorkerCore {
     outbox: Outbox,
     /// Whether the present owner has given a sign of life under its fence: it knows every log then, and events may flow.
     flowing: bool,
+    /// Whether the present owner knows the labels.
+    labels_told: bool,
     /// How many of the running calls are requests.
     running_requests: usize,
     transmits: VecDeque<Transmit>,
@@ -145,12 +150,14 @@ impl WorkerCore {
             arbiter: Arbiter::default(),
             sessions: BTreeMap::new(),
             refused_claims: BTreeMap::new(),
+            transfers: BTreeMap::new(),
             begun: BegunTable::default(),
             running: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             tasks: TaskTable::default(),
             outbox,
             flowing: false,
+            labels_told: true,
             running_requests: 0,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -173,6 +180,12 @@ impl WorkerCore {
     #[must_use]
     pub fn running_tasks(&self) -> usize {
         self.tasks.running()
+    }
+
+    /// Its name and boot.
+    #[must_use]
+    pub fn boot(&self) -> &Boot {
+        &self.identity.boot
     }
 
     /// Which boot this is.
@@ -204,6 +217,7 @@ impl WorkerCore {
             self.finish(&call, Outcome::Done(output.clone()));
         }
         self.pump_events();
+        self.note_stopped();
     }
 
     /// What to send next.

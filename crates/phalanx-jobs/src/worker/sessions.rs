@@ -7,7 +7,7 @@ use phalanx_base::{Boot, Fence, Lane, Role};
 use super::{WorkerCore, WorkerEvent};
 use crate::ownership::Verdict;
 use crate::session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};
-use crate::wire::{Attach, Attached, Frame, Message, Nack, Release, Report, StandDown};
+use crate::wire::{Attach, Attached, Frame, HandoverToken, Message, Nack, Release, Report, StandDown};
 
 impl WorkerCore {
     /// A control node has opened a session over a link.
@@ -69,7 +69,8 @@ impl WorkerCore {
     fn handle_attach(&mut self, now: Instant, link: LinkId, attach: Attach) {
         let Some(session) = self.sessions.get(&link) else { return };
         let control = session.peer().clone();
-        match self.arbiter.handle_attach(now, link, &control, &attach) {
+        let given = self.is_given_to(&control, &attach);
+        match self.arbiter.handle_attach(now, link, &control, &attach, given) {
             Verdict::Refused { present, fence } => {
                 self.refused_claims.insert(link, attach);
                 self.send(link, Nack { present, fence });
@@ -93,10 +94,26 @@ impl WorkerCore {
         }
     }
 
+    /// Whether the present owner has given this worker to whoever claims it, and everything that it has acknowledged has
+    /// arrived: else the next owner would begin where the last one had not ended.
+    fn is_given_to(&self, control: &Boot, attach: &Attach) -> bool {
+        let (Some(bytes), Some(present)) = (&attach.handover_token, self.arbiter.present()) else {
+            return false;
+        };
+        let present_token = HandoverToken {
+            worker: self.identity.boot.node.clone(),
+            generation: self.identity.boot.generation,
+            fence: present.fence,
+            receiver: control.node.clone(),
+            cursors: self.outbox.cursors(),
+        };
+        HandoverToken::decode(bytes) == Some(present_token)
+    }
+
     /// Tells a new owner everything that it must know. What is not acknowledged is sent again, once the owner has given
     /// its first sign of life: lanes overtake each other, and an event must not come before the owner knows its log.
     fn welcome(&mut self, link: LinkId, fence: Fence) {
-        self.flowing = false;
+        (self.flowing, self.labels_told) = (false, true);
         self.outbox.rewind();
         let snapshots: Vec<_> = self.outbox.snapshots(fence).collect();
         let attached = Attached {
@@ -138,6 +155,21 @@ impl WorkerCore {
         }
     }
 
+    /// A transfer has begun over a link, which stays until it has ended.
+    pub fn handle_transfer_begun(&mut self, link: LinkId) {
+        *self.transfers.entry(link).or_default() += 1;
+    }
+
+    /// A transfer over a link has ended.
+    pub fn handle_transfer_ended(&mut self, link: LinkId) {
+        if let Some(count) = self.transfers.get_mut(&link) {
+            *count -= 1;
+            if *count == 0 {
+                self.transfers.remove(&link);
+            }
+        }
+    }
+
     pub(super) fn time_out_sessions(&mut self, now: Instant) {
         let is_due = |session: &&Session| session.poll_timeout().is_some_and(|at| at <= now);
         let due: Vec<LinkId> = self.sessions.values().filter(is_due).map(Session::link).collect();
@@ -149,15 +181,18 @@ impl WorkerCore {
                     (SessionTimeout::Beat, Some(fence)) => self.report(link, fence),
                     (SessionTimeout::Beat, None) => {}
                     (SessionTimeout::Lost, _) => self.close(now, link, "the control node has been silent"),
+                    (SessionTimeout::Ended, _) if self.transfers.contains_key(&link) => session.linger(now),
                     (SessionTimeout::Ended, _) => self.close(now, link, "the session has moved on"),
                 }
             }
         }
     }
 
-    fn report(&mut self, link: LinkId, fence: Fence) {
+    pub(super) fn report(&mut self, link: LinkId, fence: Fence) {
         let tasks = u32::try_from(self.tasks.running()).unwrap_or(u32::MAX);
-        self.send(link, Report { fence, status: self.status, tasks, labels: None });
+        let labels = (!self.labels_told).then(|| self.identity.labels.clone());
+        self.labels_told = true;
+        self.send(link, Report { fence, status: self.status, tasks, labels });
     }
 
     fn close(&mut self, now: Instant, link: LinkId, why: &'static str) {

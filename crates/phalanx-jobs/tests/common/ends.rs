@@ -43,6 +43,8 @@ pub(crate) struct View {
     pub(crate) down: BTreeSet<&'static str>,
     pub(crate) all: Vec<&'static str>,
     pub(crate) roster: u64,
+    pub(crate) may_give: bool,
+    pub(crate) leaving: bool,
 }
 
 impl Owners for View {
@@ -63,11 +65,19 @@ impl Owners for View {
     }
 
     fn controls(&self) -> Vec<NodeId> {
-        self.all.iter().filter(|name| !self.down.contains(*name)).map(|name| node(name)).collect()
+        self.all.iter().map(|name| node(name)).collect()
     }
 
     fn roster(&self) -> RosterVersion {
         RosterVersion(self.roster)
+    }
+
+    fn may_give(&self) -> bool {
+        self.may_give
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.leaving
     }
 }
 
@@ -85,13 +95,15 @@ pub(crate) struct ControlEnd {
     pub(crate) redelivered: u64,
     pub(crate) forgotten: usize,
     pub(crate) handed: Vec<Handle>,
+    /// Which tasks of earlier boots have been told that they are lost, and from which number on something may be missing.
+    pub(crate) told_end: Vec<(TaskId, u64)>,
 }
 
 impl ControlEnd {
     pub(crate) fn new(name: &'static str, generation: u64, view: View, config: &Config) -> Self {
         Self {
             boot: Boot { node: node(name), generation: Generation::from_u64(generation) },
-            core: ShardCore::new(config.clone(), Arc::new(view.clone())),
+            core: ShardCore::new(config.clone(), Arc::new(view.clone()), 1),
             view,
             hand: VecDeque::new(),
             open: BTreeSet::new(),
@@ -100,6 +112,7 @@ impl ControlEnd {
             redelivered: 0,
             forgotten: 0,
             handed: Vec::new(),
+            told_end: Vec::new(),
         }
     }
 

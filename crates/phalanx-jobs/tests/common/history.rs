@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use phalanx_base::{Boot, Fence, Generation};
-use phalanx_jobs::wire::{Ack, Attached, Call, CallId, EventBody, OutcomeOf, TaskId};
+use phalanx_jobs::wire::{Ack, Attached, Call, CallId, EventBody, OutcomeOf, TaskId, TaskState};
 use phalanx_jobs::{Handle, LinkId, Outcome};
 
 type Log = (Generation, TaskId);
@@ -139,6 +139,12 @@ impl History {
         if let Some(checkpoint) = &ack.checkpoint {
             assert_eq!(checkpoint, &state_after(ack.through));
         }
+    }
+
+    /// The state of a task after what its handler has returned for, as its control node holds it.
+    pub(crate) fn state(&self, generation: Generation, task: TaskId) -> Option<TaskState> {
+        let through = self.handled.get(&(generation, task.clone()))?.last()?;
+        Some(TaskState { task, state: state_after(*through) })
     }
 
     /// The numbers of a log that nobody has handled.

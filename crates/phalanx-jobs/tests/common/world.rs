@@ -1,12 +1,12 @@
 //! The world: cores, links, clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use phalanx_base::{Lane, Role};
-use phalanx_jobs::wire::{CallId, Frame, Hosting, Message, TaskId, Verb};
+use phalanx_jobs::wire::{CallId, EventBody, Frame, Hosting, Message, TaskId, Verb};
 use phalanx_jobs::{
     Config, ControlEvent, EVENTS_IN_FLIGHT_MAX, LinkId, Outcome, ProxyCall, TaskEnd, Transmit, WorkerEvent,
     WorkerLink,
@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) automatic: bool,
     /// The states of handlers fit a checkpoint.
     pub(crate) checkpoints: bool,
+    /// What control nodes say to each other about handovers: to whom, from whom, what; in order for each pair.
+    pub(crate) words: BTreeMap<(&'static str, &'static str), VecDeque<Message>>,
     boots: u64,
     links: u64,
     calls: u64,
@@ -36,7 +38,15 @@ impl World {
     /// Control nodes a and b with a in charge, and a worker without a link.
     pub(crate) fn new(role: Role, config: Config) -> Self {
         let all = vec!["a", "b"];
-        let view = |me| View { me, acting: Some("a"), down: Default::default(), all: all.clone(), roster: 1 };
+        let view = |me| View {
+            me,
+            acting: Some("a"),
+            down: Default::default(),
+            all: all.clone(),
+            roster: 1,
+            may_give: true,
+            leaving: false,
+        };
         let controls =
             all.iter().map(|name| (*name, ControlEnd::new(name, 1, view(name), &config))).collect();
         Self {
@@ -49,6 +59,7 @@ impl World {
             history: History::default(),
             automatic: true,
             checkpoints: true,
+            words: BTreeMap::new(),
             boots: 1,
             links: 0,
             calls: 0,
@@ -121,7 +132,7 @@ impl World {
             self.worker.core.handle_link_lost(now, link);
         }
         if tell_control {
-            self.control(control).core.handle_link_lost(now, link);
+            self.control(control).core.handle_link_lost(now, link, false);
         }
         self.drain();
     }
@@ -166,6 +177,7 @@ impl World {
         let control = self.control(name);
         let view = control.view.clone();
         *control = ControlEnd::new(name, boots, view, &config);
+        self.words.retain(|(to, from), _| *to != name && *from != name);
         let links: Vec<LinkId> =
             self.wires.iter().filter(|(_, wire)| wire.control == name).map(|(link, _)| *link).collect();
         for link in links {
@@ -201,6 +213,7 @@ impl World {
         for name in ["a", "b"] {
             self.set_view(name, |view| {
                 view.acting = Some(acting);
+                (view.may_give, view.leaving) = (true, false);
                 view.down.clear();
                 view.roster = roster;
             });
@@ -299,6 +312,27 @@ impl World {
         true
     }
 
+    /// Delivers the first word from one control node to another. Says whether there was one.
+    pub(crate) fn deliver_word(&mut self, to: &'static str, from: &'static str) -> bool {
+        let now = self.now;
+        let Some(word) = self.words.get_mut(&(to, from)).and_then(VecDeque::pop_front) else { return false };
+        let core = &mut self.control(to).core;
+        match word {
+            Message::Wanted(wanted) => core.handle_wanted(now, &node(from), &wanted),
+            Message::Offer(offer) => core.handle_offer(now, node(from), offer),
+            Message::Declined(declined) => core.handle_declined(now, &node(from), &declined),
+            other => panic!("{other:?} is no word about a handover"),
+        }
+        self.drain();
+        true
+    }
+
+    fn say(&mut self, to: &phalanx_base::NodeId, from: &'static str, word: impl Into<Message>) {
+        let to = if to.as_str() == "a" { "a" } else { "b" };
+        let word = Message::from_frame(&word.into().to_frame()).expect("it decodes as it was encoded");
+        self.words.entry((to, from)).or_default().push_back(word);
+    }
+
     /// The lanes on which something waits, events first: they overtake everything else.
     pub(crate) fn waiting(&self) -> Vec<(LinkId, To, Lane)> {
         let lanes = self.wires.iter().filter(|(_, wire)| !wire.dead);
@@ -322,6 +356,7 @@ impl World {
                 }
             } else if let Some((link, to, lane)) = self.waiting().first().copied() {
                 self.deliver(link, to, lane);
+            } else if self.deliver_word("a", "b") || self.deliver_word("b", "a") {
             } else if !(self.automatic && (self.handle_one("a") || self.handle_one("b"))) {
                 return;
             }
@@ -460,6 +495,17 @@ impl World {
                 assert!(control.open.remove(&id), "{id} has two replies");
                 control.replies.push((id, outcome));
             }
+            ControlEvent::Handle(batch) if batch.generation != self.worker.boot.generation => {
+                // Of a boot that is over: its handler is told what is missing and the end, and nothing is acknowledged.
+                let [(first, EventBody::Gap { .. }), (_, EventBody::Ended(TaskEnd::Lost))] =
+                    &batch.entries[..]
+                else {
+                    panic!("{batch:?} of a boot that is over")
+                };
+                control.told_end.push((batch.task.clone(), *first));
+                let (now, core) = (self.now, &mut control.core);
+                core.handle_handled(now, &batch.worker, batch.generation, &batch.task, last(&batch), None);
+            }
             ControlEvent::Handle(batch) => {
                 self.history.handed(&control.boot, &batch);
                 control.handed.push(batch.clone());
@@ -476,7 +522,16 @@ impl World {
                 assert_ne!(why, "the worker broke the protocol");
                 self.close_by(To::Control, link, why);
             }
-            ControlEvent::OpenEventLane(_) => {}
+            ControlEvent::OpenEventLane(_) | ControlEvent::Labelled(_) => {}
+            ControlEvent::Want { from, wanted } => self.say(&from, name, wanted),
+            ControlEvent::Offer { to, mut offer, states_of } => {
+                let history = &self.history;
+                offer
+                    .states
+                    .extend(states_of.into_iter().filter_map(|task| history.state(offer.generation, task)));
+                self.say(&to, name, offer);
+            }
+            ControlEvent::Decline { to, declined } => self.say(&to, name, declined),
         }
     }
 }

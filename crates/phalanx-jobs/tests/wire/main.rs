@@ -109,6 +109,11 @@ fn the_rules_of_the_table_are_what_they_were() {
             (62, 2, false, payload),
             (63, 2, false, small),
             (64, 2, false, small),
+            (65, 2, false, small),
+            (66, 2, false, 1_048_576),
+            (67, 2, false, small),
+            (68, 2, false, small),
+            (69, 2, false, 1_048_576),
             (70, 1, false, 1_048_576),
         ]
     );

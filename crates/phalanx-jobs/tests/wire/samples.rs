@@ -183,7 +183,47 @@ fn of_work() -> Vec<Message> {
     let hostings =
         [Hosting::Unknown, Hosting::NotConnected, Hosting::Between, Hosting::Hosted { fence, generation }];
     messages.extend(hostings.map(|hosting| Located { worker: worker.clone(), hosting }.into()));
+    messages.extend(between_controls());
     messages
+}
+
+fn between_controls() -> Vec<Message> {
+    let (worker, generation, fence) =
+        (node("camera-7"), Generation::from_u64(0x0190_ffff_0000_1111), Fence(5));
+    let token = HandoverToken {
+        worker: worker.clone(),
+        generation,
+        fence,
+        receiver: node("control-2"),
+        cursors: CursorsDigest([0xcd; 32]),
+    };
+    let states = vec![TaskState { task: TaskId(id()), state: bytes("state") }];
+    let hosted = HostedWorker {
+        worker: worker.clone(),
+        generation,
+        fence,
+        status: NodeStatus::Ready,
+        tasks: 300,
+        labels: "core;group=group1".parse().expect("samples are well-formed"),
+        classes: vec![class()],
+    };
+    vec![
+        Wanted { worker: worker.clone(), generation }.into(),
+        Offer {
+            worker: worker.clone(),
+            generation,
+            fence,
+            number: 3,
+            valid_ms: 15_000,
+            token: token.encode(),
+            states,
+        }
+        .into(),
+        Declined { worker: worker.clone(), fence, number: 3 }.into(),
+        List { question: 300, after: None }.into(),
+        List { question: 1, after: Some(worker) }.into(),
+        Listed { question: 300, workers: vec![hosted], more: true }.into(),
+    ]
 }
 
 /// Every message.

@@ -204,7 +204,45 @@ fn between_controls() -> impl Strategy<Value = Message> {
         (id(), outcome()).prop_map(|(id, outcome)| ForwardOutcome { id, outcome }.into()),
         node().prop_map(|worker| Locate(worker).into()),
         (node(), hosting()).prop_map(|(worker, hosting)| Located { worker, hosting }.into()),
+        (node(), generation()).prop_map(|(worker, generation)| Wanted { worker, generation }.into()),
+        (
+            node(),
+            generation(),
+            fence(),
+            any::<(u64, u64)>(),
+            body(),
+            prop::collection::vec((task(), body()), 0..3)
+        )
+            .prop_map(|(worker, generation, fence, (number, valid_ms), token, states)| {
+                let states = states.into_iter().map(|(task, state)| TaskState { task, state }).collect();
+                Offer { worker, generation, fence, number, valid_ms, token, states }.into()
+            }),
+        (node(), fence(), any::<u64>()).prop_map(|(worker, fence, number)| Declined {
+            worker,
+            fence,
+            number
+        }
+        .into()),
+        (any::<u64>(), prop::option::of(node()))
+            .prop_map(|(question, after)| List { question, after }.into()),
+        (any::<u64>(), prop::collection::vec(hosted(), 0..3), any::<bool>())
+            .prop_map(|(question, workers, more)| Listed { question, workers, more }.into()),
     ]
+}
+
+fn hosted() -> impl Strategy<Value = HostedWorker> {
+    let classes = prop::collection::vec(class(), 0..3);
+    (node(), generation(), fence(), status(), any::<u32>(), labels(), classes).prop_map(
+        |(worker, generation, fence, status, tasks, labels, classes)| HostedWorker {
+            worker,
+            generation,
+            fence,
+            status,
+            tasks,
+            labels,
+            classes,
+        },
+    )
 }
 
 pub(crate) fn message() -> impl Strategy<Value = Message> {

@@ -1,0 +1,175 @@
+//! How a proxy changes hands without a gap: both ends of an offer.
+//!
+//! The giver's steps are those of [`Giving`]; the receiver asks, takes the offer, and claims with its token.
+
+use std::time::{Duration, Instant};
+
+use phalanx_base::{NodeId, NodeStatus, Role};
+
+use super::proxy::{Claim, Proxy};
+use super::{ControlEvent, Effects};
+use crate::config::OFFER_MARGIN;
+use crate::ownership::{GIVING_PAUSE, GIVING_STEP_MAX, Giving, Owners, Stage};
+use crate::wire::{Declined, HandoverToken, Offer, Redirect, Release, Wanted};
+
+impl Proxy {
+    /// Whether the worker should be given away, and nothing but the pace stands against it.
+    pub(crate) fn wants_to_give(&self, owners: &dyn Owners) -> bool {
+        let elsewhere = self.acting.as_ref().is_some_and(|acting| !owners.is_me(&acting.node));
+        elsewhere && matches!(self.claim, Claim::Active(_)) && self.rest_until.is_none() && owners.may_give()
+    }
+
+    /// Whether a handover is under way.
+    pub(crate) fn is_giving(&self) -> bool {
+        matches!(self.claim, Claim::Giving(..))
+    }
+
+    /// Begins to give the worker to its acting owner: a worker that dials is told whom to link to beside this node.
+    pub(crate) fn start_giving(&mut self, now: Instant, owners: &dyn Owners, fx: &mut Effects) {
+        let (Claim::Active(fence), Some(acting), Some(link)) = (&self.claim, &self.acting, &self.link) else {
+            return;
+        };
+        if link.role == Role::Worker {
+            fx.send(link.link, Redirect { owner: acting.as_standby(), roster: owners.roster() });
+        }
+        self.claim = Claim::Giving(*fence, Giving::new(now, acting.node.clone()));
+    }
+
+    /// Another control node asks for the worker.
+    pub(crate) fn handle_wanted(&mut self, now: Instant, by: &NodeId, wanted: &Wanted, fx: &mut Effects) {
+        if self.generation() != Some(wanted.generation) {
+            return;
+        }
+        let Claim::Giving(_, giving) = &mut self.claim else { return };
+        // Whoever asks after an offer has not seen it.
+        let again = giving.stage() == Stage::Offered && giving.to() == by;
+        giving.handle_wanted(now, by);
+        if again {
+            self.send_offer(now, fx);
+        } else {
+            self.offer_when_quiet(now, fx);
+        }
+    }
+
+    /// Makes the offer once no handler has anything in hand: what it had is acknowledged before, so that the receiver
+    /// neither loses it nor sees it again.
+    pub(super) fn offer_when_quiet(&mut self, now: Instant, fx: &mut Effects) {
+        let quiet =
+            self.followed.as_ref().is_none_or(|followed| followed.is_resumed() && followed.is_quiet());
+        if let Claim::Giving(_, giving) = &mut self.claim
+            && quiet
+            && giving.handle_quiet(now)
+        {
+            self.offers += 1;
+            self.send_offer(now, fx);
+        }
+    }
+
+    fn send_offer(&self, now: Instant, fx: &mut Effects) {
+        let (Claim::Giving(fence, giving), Some(followed)) = (&self.claim, &self.followed) else { return };
+        let remaining = giving.until().saturating_duration_since(now).saturating_sub(OFFER_MARGIN);
+        if remaining.is_zero() {
+            return;
+        }
+        let valid_ms = u64::try_from(remaining.as_millis()).unwrap_or(0);
+        let (worker, generation, fence) = (self.worker.clone(), followed.generation(), *fence);
+        let (receiver, cursors) = (giving.to().clone(), followed.cursors());
+        let token = HandoverToken { worker: worker.clone(), generation, fence, receiver, cursors }.encode();
+        let (states, states_of) = followed.states_to_offer();
+        let number = self.offers;
+        let offer = Offer { worker, generation, fence, number, valid_ms, token, states };
+        fx.event(ControlEvent::Offer { to: giving.to().clone(), offer, states_of });
+    }
+
+    /// The receiver does not take it.
+    pub(crate) fn handle_declined(
+        &mut self,
+        now: Instant,
+        by: &NodeId,
+        declined: &Declined,
+        fx: &mut Effects,
+    ) {
+        if let Claim::Giving(fence, giving) = &self.claim
+            && (*fence, self.offers) == (declined.fence, declined.number)
+            && giving.stage() == Stage::Offered
+            && giving.to() == by
+        {
+            self.give_up_giving(now, fx);
+        }
+    }
+
+    /// A step of the handover has failed or had its time: this node is the owner as before, and tries again later.
+    pub(super) fn give_up_giving(&mut self, now: Instant, fx: &mut Effects) {
+        if let Claim::Giving(_, giving) = &self.claim {
+            let (to, stage) = (giving.to(), giving.stage());
+            tracing::info!(worker = %self.worker, %to, ?stage, "a handover has failed, and is tried again");
+        }
+        self.rest_until = Some(now + GIVING_PAUSE);
+        self.keep(fx);
+    }
+
+    /// The handover is called off.
+    pub(super) fn keep(&mut self, fx: &mut Effects) {
+        if let Claim::Giving(fence, _) = self.claim {
+            self.claim = Claim::Active(fence);
+            if let Some(followed) = &mut self.followed {
+                followed.dispatch_all(fx);
+            }
+        }
+    }
+
+    /// Gives the worker up at once, without an offer: it looks for the acting owner by itself.
+    pub(crate) fn release(&mut self, now: Instant, owners: &dyn Owners, fx: &mut Effects) {
+        let (Some(fence), Some(link), Some(acting)) = (self.fence(), &self.link, &self.acting) else {
+            return;
+        };
+        if owners.is_me(&acting.node) {
+            return;
+        }
+        fx.send(link.link, Release { fence, owner: acting.as_standby() });
+        let generation = link.boot.generation;
+        self.claim = Claim::SentOn;
+        self.retire(now);
+        self.follow_anew(generation, fx);
+        self.set_status(NodeStatus::Connecting, fx);
+    }
+
+    /// Asks the present owner for the worker. One that is down cannot answer, and is passed over otherwise.
+    pub(super) fn want(&self, present: &NodeId, owners: &dyn Owners, fx: &mut Effects) {
+        if owners.is_down(present) || owners.is_me(present) {
+            return;
+        }
+        if let Some(generation) = self.generation() {
+            let wanted = Wanted { worker: self.worker.clone(), generation };
+            fx.event(ControlEvent::Want { from: present.clone(), wanted });
+        }
+    }
+
+    /// The present owner offers the worker: this node claims it with the offer's token, if it still should have it.
+    pub(crate) fn handle_offer(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        offer: Offer,
+        owners: &dyn Owners,
+        fx: &mut Effects,
+    ) {
+        let mine = self.acting.as_ref().is_some_and(|acting| owners.is_me(&acting.node));
+        let claiming = matches!(self.claim, Claim::Attaching { .. });
+        let key = (offer.fence, offer.number);
+        let is_late = self.declined == Some(key);
+        if !mine || !claiming || is_late || self.generation() != Some(offer.generation) {
+            self.declined = Some(key);
+            let declined = Declined { worker: offer.worker, fence: offer.fence, number: offer.number };
+            return fx.event(ControlEvent::Decline { to: from, declined });
+        }
+        let valid = Duration::from_millis(offer.valid_ms).min(GIVING_STEP_MAX);
+        self.offer = Some((offer, now + valid));
+        self.claim = Claim::None;
+        self.follow_plan(now, owners, fx);
+    }
+
+    pub(super) fn valid_offer(&self, now: Instant) -> Option<&Offer> {
+        self.offer.as_ref().filter(|(_, until)| now < *until).map(|(offer, _)| offer)
+    }
+}

@@ -1,0 +1,100 @@
+//! What every worker can be asked and told: a job class like any other, for which each worker has a handler.
+//!
+//! [`WorkerHandle`](crate::WorkerHandle) has a method for each of these; the class itself is public so that other tools
+//! can use it in their own way.
+
+use phalanx_base::{Boot, Labels, NodeStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::class::{JobClass, Nothing};
+use crate::wire::{ClassName, TaskId};
+
+/// The job class of the built-in operations.
+pub enum Operations {}
+
+impl JobClass for Operations {
+    const NAME: &'static str = "phalanx.node";
+    const VERSION: u32 = 1;
+    type Request = Operation;
+    type Reply = OperationReply;
+    type Task = Nothing;
+    type Output = Nothing;
+    type Command = Nothing;
+    type CommandReply = Nothing;
+    type Event = Nothing;
+    type Error = Nothing;
+}
+
+/// Something to ask or tell a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operation {
+    /// Who it is, how it is, what it runs.
+    Info,
+    /// How it is.
+    Status,
+    /// The tasks that run, those after this one in the order of their ids, [`TASKS_PAGE_MAX`] at most.
+    Tasks {
+        /// The last task of the page before.
+        after: Option<TaskId>,
+    },
+    /// What it is labelled with.
+    Labels,
+    /// Label it anew, until it starts again.
+    SetLabels(Labels),
+    /// Take new tasks.
+    Ready,
+    /// Take no new task.
+    Standby,
+    /// Take no new task, and stop those that run.
+    Stop {
+        /// How long they may take, in milliseconds.
+        grace_ms: u64,
+    },
+}
+
+/// How many tasks one answer names.
+pub const TASKS_PAGE_MAX: usize = 1_024;
+
+/// The answer to an [`Operation`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OperationReply {
+    /// To [`Operation::Info`].
+    Info(NodeInfo),
+    /// To [`Operation::Status`], and how it is after [`Operation::Ready`], [`Operation::Standby`], [`Operation::Stop`].
+    Status(NodeStatus),
+    /// To [`Operation::Tasks`].
+    Tasks {
+        /// The tasks.
+        tasks: Vec<TaskInfo>,
+        /// Whether more follow after the last one.
+        more: bool,
+    },
+    /// To [`Operation::Labels`], and the labels after [`Operation::SetLabels`].
+    Labels(Labels),
+}
+
+/// What a worker says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// Its name and boot.
+    pub boot: Boot,
+    /// How it is.
+    pub status: NodeStatus,
+    /// How many tasks run.
+    pub tasks: u32,
+    /// What it is labelled with.
+    pub labels: Labels,
+    /// The job classes that it runs, the built-in ones among them.
+    pub classes: Vec<ClassName>,
+    /// The version of this library that it was built with.
+    pub version: String,
+}
+
+/// A task that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskInfo {
+    /// Its id.
+    pub task: TaskId,
+    /// Its class.
+    pub class: ClassName,
+}

@@ -1,0 +1,83 @@
+//! How the worker is, as its user and its operators want it: ready, standby, stopping, stopped; and what it is labelled with.
+
+use std::time::Instant;
+
+use phalanx_base::{Labels, NodeStatus};
+
+use super::{WorkerCore, WorkerEvent};
+use crate::wire::{ClassName, TaskId};
+
+impl WorkerCore {
+    /// The worker takes new tasks again, whatever it was before. Tasks that were told to stop still do.
+    pub fn handle_ready(&mut self) {
+        self.set_status(NodeStatus::Ready);
+    }
+
+    /// The worker takes no new task; those that run go on.
+    pub fn handle_standby(&mut self) {
+        self.set_status(NodeStatus::Standby);
+    }
+
+    /// The worker takes no new task, and each that runs is told to stop. What has not ended at `deadline` is ended then.
+    pub fn handle_stop(&mut self, deadline: Instant) {
+        self.set_status(NodeStatus::Stopping);
+        for task in self.tasks.running_ids() {
+            self.tasks.stop(&task, deadline);
+            self.events.push_back(WorkerEvent::StopTask(task, deadline));
+        }
+        self.note_stopped();
+    }
+
+    /// The worker is labelled anew; its owner learns of it at once.
+    pub fn handle_labels(&mut self, labels: Labels) {
+        if self.identity.labels != labels {
+            self.identity.labels = labels;
+            self.labels_told = false;
+            self.report_now();
+        }
+    }
+
+    /// What the worker is labelled with.
+    #[must_use]
+    pub fn labels(&self) -> &Labels {
+        &self.identity.labels
+    }
+
+    /// The job classes that it runs.
+    #[must_use]
+    pub fn classes(&self) -> &[ClassName] {
+        &self.identity.classes
+    }
+
+    /// The tasks that run, in the order of their ids, and their classes.
+    pub fn tasks(&self) -> impl Iterator<Item = (TaskId, ClassName)> + '_ {
+        self.tasks.running_ids().into_iter().filter_map(|task| {
+            let class = self.outbox.class(&task)?.clone();
+            Some((task, class))
+        })
+    }
+
+    /// A worker that is stopping has stopped once no task is left.
+    pub(super) fn note_stopped(&mut self) {
+        if self.status == NodeStatus::Stopping && self.tasks.running() == 0 {
+            self.set_status(NodeStatus::Stopped);
+        }
+    }
+
+    fn set_status(&mut self, status: NodeStatus) {
+        if self.status == status {
+            return;
+        }
+        self.status = status;
+        // Without an owner it is connecting, whatever it will be then.
+        self.events.push_back(WorkerEvent::Status(self.status()));
+        self.report_now();
+    }
+
+    fn report_now(&mut self) {
+        if let Some(present) = self.arbiter.present() {
+            let (link, fence) = (present.link, present.fence);
+            self.report(link, fence);
+        }
+    }
+}
