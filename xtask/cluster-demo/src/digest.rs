@@ -4,8 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use phalanx::{
-    EventContext, EventHandler, JobClass, JobHandler, NodeStatus, Nothing, RequestContext, TaskContext,
-    TaskError,
+    EventContext, EventHandler, JobClass, JobHandler, Nothing, RequestContext, TaskContext, TaskError,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -142,10 +141,6 @@ pub(crate) fn tell(notice: &Notice) {
     let mut out = std::io::stdout().lock();
     // A parent that is gone reads nothing; the node ends by the end of its input.
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
-}
-
-pub(crate) fn is_up(status: NodeStatus) -> bool {
-    status == NodeStatus::Ready
 }
 
 #[cfg(test)]

@@ -2,18 +2,31 @@
 //! processes meanwhile, and checks every result.
 //!
 //! The program starts itself again for each node (`node …`); parent and nodes talk in lines of JSON over the nodes'
-//! standard input and output. A node ends when its input ends, so that nothing outlives the parent.
+//! standard input and output. A node ends when its input ends, so that nothing outlives the parent. At a terminal the
+//! parent shows the cluster as it works, and acts on it by keys.
 
+mod ask;
+mod awaited;
 mod board;
+mod change;
+mod demo;
 mod digest;
 mod faults;
 mod input;
+mod journal;
+mod live;
 mod node;
 mod options;
+mod page;
+mod plot;
 mod process;
 mod protocol;
 mod report;
 mod run;
+mod samples;
+mod script;
+mod silence;
+mod tally;
 mod work;
 
 use std::process::ExitCode;

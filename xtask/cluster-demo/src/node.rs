@@ -2,31 +2,31 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
 use phalanx::{
-    CallOptions, ClusterEvent, Control, Environment, FileStore, MemberEvent, NodeId, Secret, StaticPeers,
+    ClusterEvent, Control, Environment, FileStore, MemberEvent, NodeId, Placement, Plan, Secret, StaticPeers,
     Worker,
 };
 use tokio::fs;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, stdin};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use crate::digest::{Digest, Digester, File, Summary, Teller, is_up, tell};
+use crate::ask::ask;
+use crate::digest::{Digest, Digester, File, Summary, Teller, tell};
 use crate::options::NodeOptions;
 use crate::process::SECRET_VARIABLE;
-use crate::protocol::{Notice, Order};
+use crate::protocol::{Moves, Notice, Order};
 
 type AnyError = Box<dyn Error + Send + Sync>;
 
 const CLUSTER: &str = "demo";
-/// How often each control node asks some worker something small.
-const ASK_INTERVAL: Duration = Duration::from_millis(20);
-/// How many answers are told at one time.
-const ASKED_BATCH: usize = 25;
+/// How long a node that is to leave waits for its own files to arrive.
+const FINISH_PATIENCE: Duration = Duration::from_secs(10);
 /// The pieces in which a file is read.
 const READ_BYTES: usize = 128 << 10;
 
@@ -77,9 +77,11 @@ async fn run_control(
     tokio::spawn(tell_events(control.clone()));
     tokio::spawn(tell_cluster(control.clone()));
     tokio::spawn(tell_owners(control.clone(), watched.clone()));
-    tokio::spawn(ask(control.clone(), watched));
+    let asking = tokio::spawn(ask(control.clone(), watched));
+    let mut ships = JoinSet::new();
     let mut lines = BufReader::new(stdin()).lines();
     while let Ok(Some(line)) = lines.next_line().await {
+        while ships.try_join_next().is_some() {}
         match serde_json::from_str(&line)? {
             Order::Workers(names) => {
                 let ids: Result<Vec<NodeId>, _> = names.iter().map(|name| name.parse()).collect();
@@ -87,14 +89,22 @@ async fn run_control(
             }
             Order::Ship { number, worker, path } => {
                 let control = control.clone();
-                tokio::spawn(async move {
+                ships.spawn(async move {
                     let result = ship(&control, &worker, &path).await.map_err(|error| error.to_string());
                     tell(&Notice::Shipped { number, result });
                 });
             }
+            Order::Leave => {
+                asking.abort();
+                // What does not arrive in time is shipped again by the parent.
+                let _ = timeout(FINISH_PATIENCE, async { while ships.join_next().await.is_some() {} }).await;
+                tell(&Notice::Leaving);
+                break;
+            }
             Order::Stop => break,
         }
     }
+    asking.abort();
     control.shutdown().await;
     Ok(())
 }
@@ -127,11 +137,10 @@ async fn tell_events(control: Control) {
                 tell(&Notice::Down { node: boot.node.to_string() })
             }
             ClusterEvent::Worker { worker, status, hosted } => {
-                let (up, hosted) = (is_up(status), hosted.is_some());
-                tell(&Notice::Worker { worker: worker.to_string(), up, hosted });
+                tell(&Notice::Worker { worker: worker.to_string(), status, hosted: hosted.is_some() });
             }
             ClusterEvent::Redelivered { count } => tell(&Notice::Redelivered { count }),
-            ClusterEvent::Member(_) | ClusterEvent::Missed { .. } => {}
+            _ => {}
         }
     }
 }
@@ -143,6 +152,7 @@ async fn tell_cluster(control: Control) {
         let active: Vec<&NodeId> = view.roster.active().map(|entry| &entry.node).collect();
         let alive = view.members.iter().map(|member| &member.boot.node).filter(|node| view.is_alive(node));
         tell(&Notice::Cluster {
+            boot: view.local.to_string(),
             alive: alive.map(ToString::to_string).collect(),
             active: active.iter().map(ToString::to_string).collect(),
         });
@@ -154,6 +164,7 @@ async fn tell_cluster(control: Control) {
 
 async fn tell_owners(control: Control, mut workers: watch::Receiver<Vec<NodeId>>) {
     let mut ownership = control.ownership();
+    let mut told = Placement::default();
     loop {
         let owners = ownership.borrow_and_update().clone();
         let names = workers.borrow_and_update().clone();
@@ -164,7 +175,8 @@ async fn tell_owners(control: Control, mut workers: watch::Receiver<Vec<NodeId>>
         let placement = owners.placement();
         let shares =
             placement.owner_nodes().iter().map(|node| (node.to_string(), placement.share(node))).collect();
-        tell(&Notice::Owners { acting, shares });
+        tell(&Notice::Owners { acting, shares, moves: moves(&told, placement) });
+        told = placement.clone();
         tokio::select! {
             biased;
             changed = ownership.changed() => if changed.is_err() { return },
@@ -173,39 +185,11 @@ async fn tell_owners(control: Control, mut workers: watch::Receiver<Vec<NodeId>>
     }
 }
 
-/// Asks one worker after the other something small, and tells how long the answers took.
-async fn ask(control: Control, workers: watch::Receiver<Vec<NodeId>>) {
-    let mut ticks = interval(ASK_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let options = CallOptions { deadline: Duration::from_secs(5), ..CallOptions::default() };
-    let (mut latencies_us, mut failed, mut turn) = (Vec::new(), 0, 0usize);
-    loop {
-        ticks.tick().await;
-        let worker = {
-            let workers = workers.borrow();
-            if workers.is_empty() { None } else { Some(workers[turn % workers.len()].clone()) }
-        };
-        turn += 1;
-        let Some(worker) = worker else {
-            sleep(ASK_INTERVAL).await;
-            continue;
-        };
-        let begun = tokio::time::Instant::now();
-        let answer = control.worker(&worker).with(options.clone()).request::<Digest>(turn as u64).await;
-        match answer {
-            Ok(number) if number == turn as u64 => latencies_us.push(micros(begun.into_std())),
-            _ => failed += 1,
-        }
-        if latencies_us.len() >= ASKED_BATCH {
-            tell(&Notice::Asked {
-                latencies_us: std::mem::take(&mut latencies_us),
-                failed: std::mem::take(&mut failed),
-            });
-        }
+fn moves(before: &Placement, after: &Placement) -> Moves {
+    // Before the first placement nobody owned anything, and nothing moved.
+    if before.owner_nodes().is_empty() || before.owner_nodes() == after.owner_nodes() {
+        return Moves::default();
     }
-}
-
-fn micros(since: Instant) -> u64 {
-    let elapsed = tokio::time::Instant::now().into_std() - since;
-    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+    let plan = Plan::between(before, after);
+    Moves { partitions: plan.moves().len(), ideal: plan.ideal() }
 }

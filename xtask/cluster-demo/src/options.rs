@@ -1,5 +1,6 @@
 //! What the demo was asked to do.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 pub(crate) const USAGE: &str = "\
@@ -11,10 +12,33 @@ cargo xtask cluster-demo [OPTIONS]
                    but .git and target)
   --seconds N      go on for at least so long (default 10)
   --seed N         choose workers, victims and ways by this number (default 1)
-  --no-faults      kill and add nobody
-  --headless       plain lines only (as now)
+  --with PART      do this to the cluster too; may be given several times
+                     kill     a control node and a worker are killed (unless --no-faults is given)
+                     join     a control node and a worker are added (unless --no-faults is given)
+                     leave    a control node leaves in order
+                     pause    a control node is stopped for 20 s, and goes on (3 control nodes or more)
+                     silence  a worker and a control node are stopped until they are given up, then killed
+                     all      all of it
+  --no-faults      nothing but what --with asks for
+  --headless       plain lines only; so it is wherever the output is not a terminal
+  --script         at a terminal: first kill and add by the script, as in a headless run
   --json FILE      write the results there
-  --help           this text";
+  --report FILE    write a page with plots there (default demo-report.html)
+  --help           this text
+
+At a terminal the cluster is shown as it works, until you quit:
+  k kill a control node    c add a control node    d let a control node leave in order
+  w kill a worker          n add a worker          q quit";
+
+/// A part of the script: something that is done to the cluster, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    Kill,
+    Join,
+    Pause,
+    Leave,
+    Silence,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -23,8 +47,28 @@ pub(crate) struct Options {
     pub(crate) input: Option<PathBuf>,
     pub(crate) seconds: u64,
     pub(crate) seed: u64,
-    pub(crate) faults: bool,
+    pub(crate) parts: BTreeSet<Part>,
+    pub(crate) headless: bool,
+    pub(crate) script: bool,
     pub(crate) json: Option<PathBuf>,
+    pub(crate) report: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            controls: 3,
+            workers: 5,
+            input: None,
+            seconds: 10,
+            seed: 1,
+            parts: BTreeSet::from([Part::Kill, Part::Join]),
+            headless: false,
+            script: false,
+            json: None,
+            report: "demo-report.html".into(),
+        }
+    }
 }
 
 /// What a node of the demo is started with; the secret comes through its environment, which no other user can read.
@@ -46,14 +90,14 @@ pub(crate) enum Command {
 }
 
 /// The most nodes one machine is asked to carry.
-const NODES_MAX: usize = 64;
+pub(crate) const NODES_MAX: usize = 64;
 
 pub(crate) fn parse(arguments: &[String]) -> Result<Command, String> {
     if arguments.first().is_some_and(|first| first == "node") {
         return parse_node(&arguments[1..]).map(Command::Node);
     }
-    let mut options =
-        Options { controls: 3, workers: 5, input: None, seconds: 10, seed: 1, faults: true, json: None };
+    let mut options = Options::default();
+    let (mut asked, mut has_usual_parts) = (BTreeSet::<Part>::new(), true);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().ok_or_else(|| format!("{argument} needs a value"));
@@ -63,19 +107,47 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, String> {
             "--input" => options.input = Some(value()?.into()),
             "--seconds" => options.seconds = number(argument, value()?)?,
             "--seed" => options.seed = number(argument, value()?)?,
-            "--no-faults" => options.faults = false,
-            "--headless" => {}
+            "--no-faults" => has_usual_parts = false,
+            "--with" => asked.extend(parts(value()?)?),
+            "--headless" => options.headless = true,
+            "--script" => options.script = true,
             "--json" => options.json = Some(value()?.into()),
+            "--report" => options.report = value()?.into(),
             "--help" | "-h" => return Ok(Command::Help),
             other => return Err(format!("unknown option {other}")),
         }
     }
-    let fits = |count: usize, least| (least..=NODES_MAX).contains(&count);
-    let least = if options.faults { 2 } else { 1 };
-    if !fits(options.controls, least) || !fits(options.workers, least) {
+    if !has_usual_parts {
+        options.parts.clear();
+    }
+    options.parts.extend(asked);
+    check(&options)?;
+    Ok(Command::Demo(options))
+}
+
+fn parts(what: &str) -> Result<&'static [Part], String> {
+    match what {
+        "kill" => Ok(&[Part::Kill]),
+        "join" => Ok(&[Part::Join]),
+        "pause" => Ok(&[Part::Pause]),
+        "leave" => Ok(&[Part::Leave]),
+        "silence" => Ok(&[Part::Silence]),
+        "all" => Ok(&[Part::Kill, Part::Join, Part::Pause, Part::Leave, Part::Silence]),
+        other => Err(format!("--with takes kill, join, leave, pause, silence or all, not {other:?}")),
+    }
+}
+
+/// Enough nodes for all that is to be done, and no more than the machine carries.
+fn check(options: &Options) -> Result<(), String> {
+    let least = if options.parts.is_empty() { 1 } else { 2 };
+    let fits = |count: usize| (least..=NODES_MAX).contains(&count);
+    if !fits(options.controls) || !fits(options.workers) {
         return Err(format!("give {least} to {NODES_MAX} control nodes and as many workers"));
     }
-    Ok(Command::Demo(options))
+    if options.parts.contains(&Part::Pause) && options.controls < 3 {
+        return Err("--with pause needs 3 control nodes: the others must stay more than half".to_owned());
+    }
+    Ok(())
 }
 
 fn number<T: std::str::FromStr>(option: &str, value: &str) -> Result<T, String> {
@@ -109,10 +181,25 @@ mod tests {
         let Ok(Command::Demo(options)) = parse_words("--controls 5 --no-faults --json out.json") else {
             panic!("these are good options");
         };
-        assert_eq!((options.controls, options.workers, options.faults), (5, 5, false));
+        assert_eq!((options.controls, options.workers, options.parts.len()), (5, 5, 0));
         assert_eq!(parse_words("--help"), Ok(Command::Help));
         assert!(parse_words("--workers many").unwrap_err().contains("--workers"));
         assert!(parse_words("--frobnicate").unwrap_err().contains("--frobnicate"));
         assert!(parse_words("--controls 1").is_err(), "who is killed last cannot be moved");
+    }
+
+    #[test]
+    fn parts_add_up_and_need_enough_nodes() {
+        let Ok(Command::Demo(options)) = parse_words("--with leave --with pause --with leave") else {
+            panic!("these are good options");
+        };
+        assert_eq!(options.parts, BTreeSet::from([Part::Kill, Part::Join, Part::Leave, Part::Pause]));
+        let Ok(Command::Demo(options)) = parse_words("--with join --no-faults") else {
+            panic!("these are good options");
+        };
+        assert_eq!(options.parts, BTreeSet::from([Part::Join]), "what was asked for is done");
+        assert!(parse_words("--with cheese").unwrap_err().contains("cheese"));
+        assert!(parse_words("--with pause --controls 2").unwrap_err().contains("pause"));
+        assert!(parse_words("--with leave --no-faults --controls 1").is_err());
     }
 }

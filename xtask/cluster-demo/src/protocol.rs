@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use phalanx::NodeStatus;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Summary;
@@ -14,7 +15,9 @@ pub(crate) enum Order {
     Workers(Vec<String>),
     /// Give this file to a task on that worker.
     Ship { number: u64, worker: String, path: PathBuf },
-    /// End in order.
+    /// Ask nothing more, finish what is under way, then leave the cluster in order.
+    Leave,
+    /// End in order, at once.
     Stop,
 }
 
@@ -23,14 +26,15 @@ pub(crate) enum Order {
 pub(crate) enum Notice {
     /// The node runs.
     Ready,
-    /// Which control nodes it sees alive, and which of them own partitions.
-    Cluster { alive: Vec<String>, active: Vec<String> },
+    /// Which boot it is, which control nodes it sees alive, and which of them own partitions.
+    Cluster { boot: String, alive: Vec<String>, active: Vec<String> },
     /// It sees a control node down.
     Down { node: String },
     /// How a worker is whose proxy it hosts or hosted.
-    Worker { worker: String, up: bool, hosted: bool },
-    /// Who should host the workers, and how many partitions each control node owns.
-    Owners { acting: BTreeMap<String, String>, shares: BTreeMap<String, usize> },
+    Worker { worker: String, status: NodeStatus, hosted: bool },
+    /// Who should host the workers, how many partitions each control node owns, and what has changed hands since it
+    /// said so last.
+    Owners { acting: BTreeMap<String, String>, shares: BTreeMap<String, usize>, moves: Moves },
     /// What became of a file.
     Shipped { number: u64, result: Result<Summary, String> },
     /// An event or the end of a task has been handled.
@@ -39,8 +43,21 @@ pub(crate) enum Notice {
     Gap { worker: String, from: u64, through: u64 },
     /// Events that came twice and were dropped.
     Redelivered { count: u64 },
-    /// What the small questions took, and how many had no answer.
-    Asked { latencies_us: Vec<u64>, failed: u64 },
+    /// What the small questions took.
+    Asked { latencies_us: Vec<u64> },
+    /// A small question had no answer.
+    Unanswered { worker: String, reason: String, not_connected: bool },
+    /// It has finished what was under way, and leaves now.
+    Leaving,
+    /// A line of its standard error. The parent itself makes this one of it.
+    Complained { line: String },
+}
+
+/// Partitions that changed hands, and how many of them had to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Moves {
+    pub(crate) partitions: usize,
+    pub(crate) ideal: usize,
 }
 
 /// One number of one task, handled.

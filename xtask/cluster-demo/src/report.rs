@@ -1,6 +1,11 @@
 //! What the demo found, as JSON and as a verdict.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+
+use crate::change::Change;
+use crate::options::{Options, Part};
 
 /// A control node that was killed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,6 +25,8 @@ pub(crate) struct KilledControl {
 pub(crate) struct KilledWorker {
     /// Until its control node called it `NotConnected`.
     pub(crate) detected_ms: u64,
+    /// The same, by the name that says what is measured.
+    pub(crate) not_connected_ms: u64,
 }
 
 /// A control node that joined.
@@ -31,8 +38,20 @@ pub(crate) struct JoinedControl {
     pub(crate) ideal_share: f64,
     /// The share of the partitions that it owns.
     pub(crate) share: f64,
-    /// Until every proxy was where the ring with it says.
+    /// From its start until all control nodes see it own partitions.
+    pub(crate) active_ms: u64,
+    /// From then until every proxy was where the ring with it says.
     pub(crate) settled_ms: u64,
+    /// Requests to workers that lived which had no answer, from its start until then.
+    pub(crate) requests_failed_by_move: u64,
+    /// Of these, requests of the control node that joined, which asks as soon as it owns partitions.
+    pub(crate) requests_failed_of_newcomer: u64,
+    /// Why requests failed meanwhile, and how often; those to workers that had died are here too.
+    pub(crate) requests_failed_reasons: BTreeMap<String, u64>,
+    /// Events that did not fit an outbox meanwhile.
+    pub(crate) gaps: u64,
+    /// Events that were handled twice meanwhile.
+    pub(crate) duplicates: u64,
 }
 
 /// A worker that joined.
@@ -42,9 +61,82 @@ pub(crate) struct JoinedWorker {
     pub(crate) ready_ms: u64,
 }
 
+/// A control node that left in order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct LeftControl {
+    pub(crate) node: String,
+    /// How many workers it hosted when it was told to leave.
+    pub(crate) workers_before: usize,
+    /// How many of them had another host before its process ended.
+    pub(crate) moved_before_exit: usize,
+    /// How often a worker that lives was called not connected, from then until every proxy was at its ring owner.
+    pub(crate) not_connected_seen: u64,
+    /// Requests of the other control nodes, to workers that live, which had no answer in the same time.
+    pub(crate) requests_failed: u64,
+    /// From the moment at which it had finished its own calls until its process had ended.
+    pub(crate) left_ms: u64,
+    /// From then until every proxy was at its ring owner.
+    pub(crate) settled_ms: Option<u64>,
+}
+
+/// A control node that was stopped for 20 s, and went on. Times count from the moment at which it
+/// went on, but for the first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct PausedControl {
+    pub(crate) node: String,
+    /// From the stop until another control node saw it down; nothing if none did.
+    pub(crate) detected_ms: Option<u64>,
+    /// Until all control nodes saw all of them alive and owning, and went on to for eight seconds.
+    pub(crate) views_agree_ms: u64,
+    /// Until every proxy was at its ring owner.
+    pub(crate) settled_ms: Option<u64>,
+    /// How many control nodes at most said that they host the same worker, from then on for three seconds.
+    pub(crate) owners_per_worker_max: usize,
+    /// Whether its process has ended, or has taken another generation.
+    pub(crate) restarted: bool,
+}
+
+/// A worker that was stopped and not killed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct SilentWorker {
+    pub(crate) node: String,
+    /// Until its control node called it `NotConnected`.
+    pub(crate) not_connected_ms: u64,
+}
+
+/// A control node that was stopped and not killed. Times count from the stop.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct SilentControl {
+    pub(crate) node: String,
+    /// Until another control node saw it down.
+    pub(crate) detected_ms: u64,
+    /// Until the last of its workers had a proxy elsewhere.
+    pub(crate) rehosted_ms: u64,
+    /// Until every proxy was where the ring without it says.
+    pub(crate) settled_ms: Option<u64>,
+}
+
+/// What was measured on the way.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct Findings {
+    pub(crate) formed_ms: u64,
+    pub(crate) killed_control: Option<KilledControl>,
+    pub(crate) killed_worker: Option<KilledWorker>,
+    pub(crate) joined_control: Option<JoinedControl>,
+    pub(crate) joined_worker: Option<JoinedWorker>,
+    pub(crate) left_control: Option<LeftControl>,
+    pub(crate) paused_control: Option<PausedControl>,
+    pub(crate) silent_worker: Option<SilentWorker>,
+    pub(crate) silent_control: Option<SilentControl>,
+    /// Processes that ended though nobody had asked for it.
+    pub(crate) ended_by_themselves: u64,
+    pub(crate) rss_bytes_max: u64,
+    /// Whether the script was there and came to its end.
+    pub(crate) script_done: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Report {
-    pub(crate) formed_ms: u64,
     pub(crate) controls: usize,
     pub(crate) workers: usize,
     pub(crate) files: usize,
@@ -52,8 +144,11 @@ pub(crate) struct Report {
     pub(crate) bytes: u64,
     pub(crate) verified: bool,
     pub(crate) mismatches: u64,
+    pub(crate) lost: u64,
     pub(crate) requests: usize,
     pub(crate) requests_failed: u64,
+    /// Why they failed, and how often.
+    pub(crate) requests_failed_reasons: BTreeMap<String, u64>,
     pub(crate) request_p50_us: u64,
     pub(crate) request_p99_us: u64,
     pub(crate) events: u64,
@@ -62,57 +157,111 @@ pub(crate) struct Report {
     pub(crate) repeated_after_crash: u64,
     pub(crate) gaps: u64,
     pub(crate) retried_tasks: u64,
-    pub(crate) killed_control: Option<KilledControl>,
-    pub(crate) killed_worker: Option<KilledWorker>,
-    pub(crate) joined_control: Option<JoinedControl>,
-    pub(crate) joined_worker: Option<JoinedWorker>,
-    pub(crate) rss_bytes_max: u64,
+    #[serde(flatten)]
+    pub(crate) findings: Findings,
+    pub(crate) changes: Vec<Change>,
     pub(crate) orphans: usize,
 }
 
-/// The value below which a part of the sorted values lies; 0 for none.
-pub(crate) fn percentile(sorted: &[u64], percent: usize) -> u64 {
-    let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-    sorted.get(at).copied().unwrap_or(0)
-}
-
 impl Report {
-    /// What must hold and does not.
-    pub(crate) fn failures(&self, faults: bool) -> Vec<String> {
+    /// What must hold and does not. Somebody who quits early has asked for less.
+    pub(crate) fn failures(&self, options: &Options) -> Vec<String> {
         let mut failures = Vec::new();
         let mut must = |holds: bool, what: &str| {
             if !holds {
                 failures.push(what.to_owned());
             }
         };
-        must(self.verified, "every file comes back right");
-        must(self.mismatches == 0, "no result differs from the local computation");
-        must(self.requests > 0, "requests are answered");
+        let found = &self.findings;
+        must(self.mismatches == 0 && self.lost == 0, "no result differs from the local computation");
         must(self.duplicates == 0, "no event is handled twice outside a crash");
         must(self.gaps == 0, "no event of a surviving task is missing");
         must(self.orphans == 0, "no process is left");
-        if faults {
-            must(self.killed_control.is_some(), "the workers of the killed control node have a proxy again");
-            must(self.killed_worker.is_some(), "the killed worker is seen as not connected");
-            must(self.joined_control.is_some(), "the joined control node takes its share");
-            must(self.joined_worker.is_some(), "the joined worker has a proxy");
+        must(found.ended_by_themselves == 0, "no process ends by itself");
+        if !found.script_done {
+            return failures;
+        }
+        must(self.verified, "every file comes back right");
+        must(self.requests > 0, "requests are answered");
+        let (left, paused) = (&found.left_control, &found.paused_control);
+        let is_settled = |settled_ms: Option<Option<u64>>| settled_ms.flatten().is_some();
+        for part in &options.parts {
+            match part {
+                Part::Kill => {
+                    let killed = &found.killed_control;
+                    must(killed.is_some(), "the workers of the killed control node have a proxy again");
+                    must(found.killed_worker.is_some(), "the killed worker is seen as not connected");
+                }
+                Part::Join => {
+                    must(found.joined_control.is_some(), "the joined control node takes its share");
+                    must(found.joined_worker.is_some(), "the joined worker has a proxy");
+                }
+                Part::Leave => must(
+                    is_settled(left.as_ref().map(|left| left.settled_ms)),
+                    "a control node leaves in order, and the others take its share",
+                ),
+                Part::Pause => must(
+                    is_settled(paused.as_ref().map(|paused| paused.settled_ms)),
+                    "a stopped control node comes back, and has its share again",
+                ),
+                Part::Silence => {
+                    must(found.silent_worker.is_some(), "a silent worker is seen as not connected");
+                    must(found.silent_control.is_some(), "a silent control node is given up");
+                }
+            }
         }
         failures
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
+    pub(crate) fn report(findings: Findings) -> Report {
+        Report {
+            controls: 3,
+            workers: 5,
+            files: 1,
+            passes: 1,
+            bytes: 1,
+            verified: true,
+            mismatches: 0,
+            lost: 0,
+            requests: 1,
+            requests_failed: 0,
+            requests_failed_reasons: BTreeMap::new(),
+            request_p50_us: 1,
+            request_p99_us: 1,
+            events: 1,
+            redelivered: 0,
+            duplicates: 0,
+            repeated_after_crash: 0,
+            gaps: 0,
+            retried_tasks: 0,
+            findings,
+            changes: Vec::new(),
+            orphans: 0,
+        }
+    }
+
     #[test]
-    fn percentiles_are_values_that_were_there() {
-        assert_eq!(percentile(&[], 99), 0);
-        assert_eq!(percentile(&[7], 50), 7);
-        let hundred: Vec<u64> = (1..=100).collect();
+    fn what_was_asked_for_and_not_found_is_a_failure() {
+        let options = Options { parts: [Part::Leave].into(), ..Options::default() };
+        let done = Findings { script_done: true, ..Findings::default() };
         assert_eq!(
-            (percentile(&hundred, 50), percentile(&hundred, 99), percentile(&hundred, 100)),
-            (50, 99, 100)
+            report(done.clone()).failures(&options),
+            ["a control node leaves in order, and the others take its share"]
         );
+        assert!(report(Findings::default()).failures(&options).is_empty(), "somebody has quit before");
+        let broken = Report { gaps: 1, ..report(Findings::default()) };
+        assert_eq!(broken.failures(&options).len(), 1, "what is wrong is wrong at any time");
+    }
+
+    #[test]
+    fn the_keys_of_the_findings_stand_beside_the_others() {
+        let json = serde_json::to_value(report(Findings::default())).unwrap();
+        assert_eq!(json["formed_ms"], 0);
+        assert!(json["killed_control"].is_null() && json["findings"].is_null());
     }
 }

@@ -95,8 +95,7 @@ impl Work {
 
     /// What can be shipped now.
     pub(crate) fn shipments(&mut self, board: &Board) -> Vec<Shipment> {
-        let controls: Vec<&String> =
-            board.controls.iter().filter(|control| board.is_ready(control)).collect();
+        let controls: Vec<&String> = board.fit_controls().collect();
         let workers: Vec<&String> =
             board.workers.iter().filter(|worker| board.host(worker).is_some()).collect();
         let mut shipments = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! Times are not judged here, since they say more about the machine than about the code; that everything comes right is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -12,11 +12,18 @@ fn demo(folder: &Path, arguments: &[&str]) -> (Output, Value) {
     let output = Command::new(env!("CARGO_BIN_EXE_cluster-demo"))
         .args(["--headless", "--json"])
         .arg(&json)
+        .arg("--report")
+        .arg(page(folder))
         .args(arguments)
         .output()
         .expect("the demo was built for this test");
     let report = std::fs::read_to_string(&json).ok().and_then(|text| serde_json::from_str(&text).ok());
     (output, report.unwrap_or_default())
+}
+
+/// Where the page with the plots is written.
+fn page(folder: &Path) -> PathBuf {
+    folder.join("page.html")
 }
 
 /// Some files, among them an empty one and one of several chunks.
@@ -42,6 +49,12 @@ fn must_hold((output, report): &(Output, Value)) {
     }
 }
 
+fn must_have((output, report): &(Output, Value), findings: &[&str]) {
+    for finding in findings {
+        assert!(report[finding].is_object(), "{finding}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
 #[test]
 fn a_small_cluster_ships_every_file() {
     let folder = tempfile::tempdir().expect("there is room for a folder");
@@ -57,11 +70,41 @@ fn a_small_cluster_ships_every_file() {
 fn a_cluster_outlives_the_kill_of_a_control_node_and_of_a_worker() {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let input = input(folder.path());
-    let run = demo(folder.path(), &["--workers", "4", "--seed", "7", "--input", &input]);
+    let only = ["--no-faults", "--with", "kill"];
+    let run =
+        demo(folder.path(), &[&["--workers", "4", "--seed", "7", "--input", &input], &only[..]].concat());
     must_hold(&run);
-    for fault in ["killed_control", "killed_worker", "joined_control", "joined_worker"] {
-        assert!(run.1[fault].is_object(), "{fault}: {}", String::from_utf8_lossy(&run.0.stdout));
-    }
+    must_have(&run, &["killed_control", "killed_worker"]);
+}
+
+#[test]
+fn a_control_node_and_a_worker_join_at_work() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let input = input(folder.path());
+    let only = ["--no-faults", "--with", "join"];
+    let run = demo(folder.path(), &[&["--workers", "4", "--input", &input], &only[..]].concat());
+    must_hold(&run);
+    must_have(&run, &["joined_control", "joined_worker"]);
+}
+
+#[test]
+fn a_control_node_leaves_in_order_and_the_page_tells_of_it() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let input = input(folder.path());
+    let run = demo(
+        folder.path(),
+        &["--workers", "3", "--no-faults", "--with", "leave", "--seconds", "1", "--input", &input],
+    );
+    must_hold(&run);
+    let said = String::from_utf8_lossy(&run.0.stdout);
+    let left = &run.1["left_control"];
+    assert!(left["settled_ms"].is_u64(), "the others have its workers: {said}");
+    let node = left["node"].as_str().expect("whoever left has a name");
+    let changes = run.1["changes"].as_array().expect("changes are a list");
+    assert_eq!(changes.len(), 1, "{said}");
+    assert_eq!((&changes[0]["kind"], &changes[0]["node"]), (&"left".into(), &node.into()));
+    let page = std::fs::read_to_string(page(folder.path())).expect("the page is written");
+    assert!(page.contains(&format!("told control node {node} to leave")) && page.ends_with("</html>\n"));
 }
 
 #[test]
