@@ -260,6 +260,18 @@ fn a_receiver_that_is_not_the_owner_any_more_declines_and_one_that_never_asks_is
 }
 
 #[test]
+fn who_asks_before_the_owner_knows_the_plan_gets_its_answer_when_it_does() {
+    let mut world = World::attached();
+    world.connect("b");
+    world.set_view("b", |view| view.acting = Some("b"));
+    world.settle();
+    assert_eq!(world.fence("b"), None, "a is not told yet");
+    world.set_view("a", |view| (view.acting, view.leaving) = (Some("b"), true));
+    world.settle();
+    assert_eq!(world.fence("b"), Some(2));
+}
+
+#[test]
 fn a_token_opens_nothing_once_something_else_was_acknowledged() {
     let mut world = World::attached();
     world.automatic = false;

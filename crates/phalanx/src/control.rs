@@ -110,7 +110,7 @@ impl Control {
     }
 
     /// Every worker that any control node of the cluster hosts, the control nodes' own ones among them; and which control
-    /// nodes did not answer.
+    /// nodes did not answer. A worker that has just been accepted, or that moves meanwhile, may be missing.
     pub async fn nodes(&self) -> Nodes {
         self.service.nodes().await
     }

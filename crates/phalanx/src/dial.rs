@@ -2,16 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use phalanx_base::{Address, AddressList, Host, NodeId};
-use phalanx_discovery::{Discover, DynDiscover, Resolver};
+use phalanx_discovery::{DynDiscover, Resolver};
 use phalanx_jobs::{Dial, Spawn, Target, WorkerService};
 use phalanx_transport::{CloseReason, DialError};
 
 use crate::environment::Environment;
 use crate::error::ConnectError;
+use crate::lookup::{Found, REFRESH_WHEN_CONNECTED, look_up};
 use crate::mesh::dial;
 use crate::node::Node;
 use crate::setup::stored;
@@ -19,9 +19,6 @@ use crate::store::Store;
 
 /// How many sockets one address may stand for.
 const SOCKETS_PER_ADDRESS_MAX: usize = 8;
-
-/// How often discovery is asked once a node is connected.
-pub(crate) const REFRESH_WHEN_CONNECTED: Duration = Duration::from_secs(30);
 
 /// The sockets of an address; a name that cannot be resolved has none.
 pub(crate) async fn sockets(address: &Address, resolver: &dyn Resolver) -> Vec<SocketAddr> {
@@ -131,17 +128,8 @@ impl WorkerPeers {
         let mut stored = self.stored();
         worker.discovered(stored.iter().cloned().collect()).await;
         loop {
-            let mut refresh = REFRESH_WHEN_CONNECTED;
-            let mut found = Vec::new();
-            for strategy in &self.strategies {
-                refresh = refresh.min(strategy.refresh_interval());
-                match strategy.find(self.resolver.as_ref()).await {
-                    Ok(candidates) => {
-                        found.extend(candidates.iter().map(|found| Address::from(found.socket)))
-                    }
-                    Err(error) => tracing::warn!(%error, "discovery failed: what it found before stays"),
-                }
-            }
+            let Found { sockets, refresh } = look_up(&self.strategies, &self.resolver).await;
+            let found: Vec<Address> = sockets.into_iter().map(Address::from).collect();
             let newest =
                 AddressList::new(found.iter().take(AddressList::LENGTH_MAX).cloned()).unwrap_or_default();
             worker.discovered(found).await;

@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod gossip;
 mod links;
+mod lookup;
 mod mesh;
 mod node;
 mod owners;

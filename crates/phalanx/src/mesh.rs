@@ -10,14 +10,15 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use phalanx_base::{Address, NodeId, RosterState};
-use phalanx_discovery::{Discover, DynDiscover, Resolver};
+use phalanx_discovery::{DynDiscover, Resolver};
 use phalanx_jobs::LOST_PROXY_KEPT;
 use phalanx_membership::ClusterView;
 use phalanx_transport::DialError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::dial::{REFRESH_WHEN_CONNECTED, log_failure, sockets};
+use crate::dial::{log_failure, sockets};
+use crate::lookup::{Found, REFRESH_WHEN_CONNECTED, look_up};
 use crate::node::{LostWorker, Node};
 
 /// How often the mesh looks whether somebody is missing.
@@ -191,25 +192,6 @@ impl Mesh {
         }
         known.due_at = Instant::now() + known.pause;
     }
-}
-
-/// What a round of discovery has found, and when the next one is due.
-struct Found {
-    sockets: Vec<SocketAddr>,
-    refresh: Duration,
-}
-
-/// Asks every strategy.
-async fn look_up(strategies: Arc<[DynDiscover]>, resolver: Arc<dyn Resolver>) -> Found {
-    let mut found = Found { sockets: Vec::new(), refresh: REFRESH_WHEN_CONNECTED };
-    for strategy in strategies.iter() {
-        found.refresh = found.refresh.min(strategy.refresh_interval());
-        match strategy.find(resolver.as_ref()).await {
-            Ok(candidates) => found.sockets.extend(candidates.iter().map(|candidate| candidate.socket)),
-            Err(error) => tracing::warn!(%error, "discovery failed: what it found before stays"),
-        }
-    }
-    found
 }
 
 pub(crate) async fn dial(node: Arc<Node>, socket: SocketAddr) -> Dialled {

@@ -59,7 +59,8 @@ impl Worker {
         self.node.worker.view().borrow().owner.clone()
     }
 
-    /// Waits until the worker is in a state, or until it stops. Cancellation safe.
+    /// Waits until the worker is in a state, as it sees itself, or until it stops; its owner learns of it a moment later.
+    /// Cancellation safe.
     pub async fn wait_for(&self, status: NodeStatus) {
         // An error says that the worker has stopped.
         let _ = self.node.worker.view().wait_for(|view| view.status == status).await;

@@ -79,6 +79,28 @@ pub(crate) struct LeftControl {
     pub(crate) settled_ms: Option<u64>,
 }
 
+impl LeftControl {
+    /// Whether it went without anybody noticing.
+    fn is_unnoticed(&self) -> bool {
+        let moved = self.moved_before_exit == self.workers_before;
+        moved && self.not_connected_seen == 0 && self.requests_failed == 0 && self.settled_ms.is_some()
+    }
+}
+
+impl JoinedControl {
+    /// Whether it took its share without anybody noticing.
+    fn is_unnoticed(&self) -> bool {
+        self.requests_failed_by_move == 0 && self.gaps == 0 && self.duplicates == 0
+    }
+}
+
+impl PausedControl {
+    /// Whether the same process has its share again, and nobody else has.
+    fn is_back(&self) -> bool {
+        self.settled_ms.is_some() && self.owners_per_worker_max == 1 && !self.restarted
+    }
+}
+
 /// A control node that was stopped for 20 s, and went on. Times count from the moment at which it
 /// went on, but for the first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -183,8 +205,6 @@ impl Report {
         }
         must(self.verified, "every file comes back right");
         must(self.requests > 0, "requests are answered");
-        let (left, paused) = (&found.left_control, &found.paused_control);
-        let is_settled = |settled_ms: Option<Option<u64>>| settled_ms.flatten().is_some();
         for part in &options.parts {
             match part {
                 Part::Kill => {
@@ -193,16 +213,19 @@ impl Report {
                     must(found.killed_worker.is_some(), "the killed worker is seen as not connected");
                 }
                 Part::Join => {
-                    must(found.joined_control.is_some(), "the joined control node takes its share");
+                    let joined = &found.joined_control;
+                    must(joined.is_some(), "the joined control node takes its share");
+                    let unnoticed = joined.as_ref().is_none_or(JoinedControl::is_unnoticed);
+                    must(unnoticed, "no request fails and no event is missing because workers move");
                     must(found.joined_worker.is_some(), "the joined worker has a proxy");
                 }
                 Part::Leave => must(
-                    is_settled(left.as_ref().map(|left| left.settled_ms)),
-                    "a control node leaves in order, and the others take its share",
+                    found.left_control.as_ref().is_some_and(LeftControl::is_unnoticed),
+                    "a control node hands everything over before it goes, and nobody notices",
                 ),
                 Part::Pause => must(
-                    is_settled(paused.as_ref().map(|paused| paused.settled_ms)),
-                    "a stopped control node comes back, and has its share again",
+                    found.paused_control.as_ref().is_some_and(PausedControl::is_back),
+                    "a stopped control node comes back, and has its share again, and nobody else has",
                 ),
                 Part::Silence => {
                     must(found.silent_worker.is_some(), "a silent worker is seen as not connected");
@@ -251,7 +274,7 @@ pub(crate) mod tests {
         let done = Findings { script_done: true, ..Findings::default() };
         assert_eq!(
             report(done.clone()).failures(&options),
-            ["a control node leaves in order, and the others take its share"]
+            ["a control node hands everything over before it goes, and nobody notices"]
         );
         assert!(report(Findings::default()).failures(&options).is_empty(), "somebody has quit before");
         let broken = Report { gaps: 1, ..report(Findings::default()) };

@@ -8,7 +8,7 @@ use phalanx_base::{NodeId, NodeStatus, Role};
 
 use super::proxy::{Claim, Proxy};
 use super::{ControlEvent, Effects};
-use crate::config::OFFER_MARGIN;
+use crate::config::{CLAIM_RETRY, OFFER_MARGIN};
 use crate::ownership::{GIVING_PAUSE, GIVING_STEP_MAX, Giving, Owners, Stage};
 use crate::wire::{Declined, HandoverToken, Offer, Redirect, Release, Wanted};
 
@@ -32,7 +32,13 @@ impl Proxy {
         if link.role == Role::Worker {
             fx.send(link.link, Redirect { owner: acting.as_standby(), roster: owners.roster() });
         }
-        self.claim = Claim::Giving(*fence, Giving::new(now, acting.node.clone()));
+        let mut giving = Giving::new(now, acting.node.clone());
+        let asked = |asked_at: Instant| now.saturating_duration_since(asked_at) <= CLAIM_RETRY;
+        if let Some((by, _)) = self.wanted_by.take().filter(|(_, asked_at)| asked(*asked_at)) {
+            giving.handle_wanted(now, &by);
+        }
+        self.claim = Claim::Giving(*fence, giving);
+        self.offer_when_quiet(now, fx);
     }
 
     /// Another control node asks for the worker.
@@ -40,7 +46,11 @@ impl Proxy {
         if self.generation() != Some(wanted.generation) {
             return;
         }
-        let Claim::Giving(_, giving) = &mut self.claim else { return };
+        let Claim::Giving(_, giving) = &mut self.claim else {
+            // The plan may come here later than there, or the pace holds it back: the question keeps.
+            self.wanted_by = Some((by.clone(), now));
+            return;
+        };
         // Whoever asks after an offer has not seen it.
         let again = giving.stage() == Stage::Offered && giving.to() == by;
         giving.handle_wanted(now, by);

@@ -87,6 +87,8 @@ pub struct Proxy {
     /// The last offer that this node has not taken, by its fence and number: a copy of it that comes late is not taken
     /// either, since its giver goes on.
     pub(super) declined: Option<(Fence, u64)>,
+    /// Who has asked for the worker before it was to be given away, and when.
+    pub(super) wanted_by: Option<(NodeId, Instant)>,
     /// How many offers this node has made of the worker.
     pub(super) offers: u64,
     /// A handover has failed: until then none is tried.
@@ -113,6 +115,7 @@ impl Proxy {
             acting: None,
             offer: None,
             declined: None,
+            wanted_by: None,
             offers: 0,
             rest_until: None,
             told_standbys: Vec::new(),

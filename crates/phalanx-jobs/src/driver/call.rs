@@ -195,6 +195,7 @@ impl ControlService {
         }
         match answers.into_iter().max() {
             Some((Some(Hosting::NotConnected), _)) => Err(Reason::NotConnected),
+            _ if self.knows_little() => Err(Reason::NotHosted),
             _ => Err(Reason::NotFound),
         }
     }

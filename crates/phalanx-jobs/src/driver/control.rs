@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use phalanx_base::{Boot, Fence, Generation, NodeId, NodeStatus, Role};
@@ -11,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::call::Locations;
 use super::shard::{Serving, Shard, ShardSettings};
 use super::worker_handle::WorkerHandle;
-use super::{INBOX_MAX, peers, shard};
+use super::{INBOX_MAX, now, peers, shard};
 use crate::carrier::{Carrier, Stream};
 use crate::config::Config;
 use crate::control::ProxyCall;
@@ -24,6 +25,10 @@ use crate::wire::{CallId, Hosting};
 
 /// How many changes a slow subscriber may be behind before it is told that it has missed some.
 const CHANGES_MAX: usize = 4_096;
+
+/// How long a roster is new: less than the patience of a call, so that a worker which nobody knows is said to be so in
+/// the end.
+const NEW_ROSTER: Duration = Duration::from_secs(3);
 
 /// What a control node's service runs with.
 pub struct ControlConfig {
@@ -136,6 +141,8 @@ pub(super) struct Inner {
     pub(super) local: Local,
     pub(super) peers: mpsc::Sender<peers::Input>,
     owners: watch::Sender<Arc<dyn Owners>>,
+    /// When this node learnt of the present roster.
+    roster_since: Mutex<Instant>,
     changes: broadcast::Sender<WorkerChange>,
     sequence: AtomicU64,
     /// A cache and nothing more: no decision rests on it, since the owner checks what it is asked.
@@ -178,6 +185,7 @@ impl ControlService {
             local,
             peers,
             owners,
+            roster_since: Mutex::new(now()),
             changes,
             sequence: AtomicU64::new(1),
             locations: Mutex::default(),
@@ -223,7 +231,10 @@ impl ControlService {
 
     /// Placement or membership has changed.
     pub async fn set_owners(&self, owners: Arc<dyn Owners>) {
-        self.0.owners.send_replace(owners.clone());
+        let before = self.0.owners.send_replace(owners.clone());
+        if before.roster() != owners.roster() {
+            *self.0.roster_since.lock().unwrap_or_else(PoisonError::into_inner) = now();
+        }
         for shard in self.0.local.shards.iter() {
             let _ = shard.send(shard::Input::Owners(owners.clone())).await;
         }
@@ -266,6 +277,13 @@ impl ControlService {
 
     pub(super) fn owners(&self) -> Arc<dyn Owners> {
         self.0.owners.borrow().clone()
+    }
+
+    /// Whether this node has lately learnt of control nodes that it did not know, or is new itself: then a worker that
+    /// nobody is known to host may be hosted by somebody whom it has not met.
+    pub(super) fn knows_little(&self) -> bool {
+        let since = *self.0.roster_since.lock().unwrap_or_else(PoisonError::into_inner);
+        now().saturating_duration_since(since) < NEW_ROSTER
     }
 
     /// A new id, never used before in this boot.
