@@ -1,7 +1,7 @@
 //! Clusters without discovery: links are made by hand, and several clusters live in one process.
 
 use phalanx::{ConnectError, Control, NodeStatus, Secret, SystemEntropy, Worker};
-use tests::{Ask, Ledger, Probe, Prober, soon, until};
+use tests::{Ask, Ledger, OWN_ADDRESS, Probe, Prober, soon, until};
 
 async fn control(cluster: &str, secret: &Secret, id: &str) -> Control {
     let builder = Control::builder(cluster, secret).id(id).listen("127.0.0.1:0");
@@ -42,6 +42,28 @@ async fn without_discovery_nodes_wait_until_they_are_linked_by_hand() {
     lone.shutdown().await;
     one.shutdown().await;
     two.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_cannot_dial_is_dialled_when_it_comes_back() {
+    let secret = Secret::generate(&SystemEntropy::new());
+    let control = control("back", &secret, "back-c").await;
+    let start = async |listen: &str| {
+        let builder = Worker::builder("back", secret.worker_credential()).id("back-w").listen(listen);
+        builder.job::<Probe>(Prober::new(&Ledger::default())).start().await
+    };
+    let first = start(OWN_ADDRESS).await.unwrap();
+    let listen = first.local_addr().to_string();
+    control.connect(&listen).await.unwrap();
+    soon("it has an owner", first.wait_for(NodeStatus::Ready)).await;
+    drop(first);
+    // It knows nobody: without discovery and without a store it waits to be found.
+    let second = tests::first("the port is free", async || start(&listen).await.ok()).await;
+    soon("its control node has found it", second.wait_for(NodeStatus::Ready)).await;
+    let answer = control.worker(second.id()).request::<Probe>(Ask::Echo(1, "back".into())).await.unwrap();
+    assert_eq!(answer.text, "back");
+    second.shutdown().await;
+    control.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -312,6 +312,29 @@ fn a_link_that_was_left_stays_while_a_transfer_runs_over_it() {
 }
 
 #[test]
+fn on_a_shared_link_too_a_call_of_the_former_owner_waits_no_longer_than_the_linger() {
+    let mut world = World::new(Role::Control, Config::default());
+    for control in ["a", "b"] {
+        world.connect(control);
+    }
+    world.settle();
+    let [quick, slow] = [world.call("a", request()), world.call("a", request())];
+    world.settle();
+    world.set_acting("b");
+    world.pass(SETTLE + 3 * SECOND);
+    assert!(world.hosts("b"));
+    world.answer(&quick);
+    world.settle();
+    assert!(
+        matches!(world.control("a").outcomes(&quick)[..], [Outcome::Done(_)]),
+        "it comes over the former link"
+    );
+    world.pass(LINGER);
+    let lost = Outcome::Unknown(Reason::LinkLost);
+    assert_eq!(world.control("a").outcomes(&slow), [&lost]);
+}
+
+#[test]
 fn a_state_that_is_too_large_for_a_checkpoint_travels_with_the_offer() {
     let mut world = World::attached();
     world.checkpoints = false;

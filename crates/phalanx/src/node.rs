@@ -216,9 +216,13 @@ impl Node {
     }
 }
 
-/// Whether a link was cut, rather than closed by one of its ends for a reason.
+/// Whether a link was cut, rather than closed by one of its ends for a reason; so it is where a peer was dropped.
 fn was_cut(lost: &LinkLost) -> bool {
-    !matches!(lost, LinkLost::ClosedHere(_) | LinkLost::ClosedByPeer(_))
+    match lost {
+        LinkLost::ClosedByPeer(reason) => *reason == CloseReason::Dropped,
+        LinkLost::ClosedHere(_) => false,
+        _ => true,
+    }
 }
 
 /// What a user holds of a node. The node's own work holds the node too, so that its end is the end of this value.

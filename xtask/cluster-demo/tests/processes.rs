@@ -108,6 +108,17 @@ fn a_control_node_leaves_in_order_and_the_page_tells_of_it() {
     assert!(page.contains(&format!("told control node {node} to leave")) && page.ends_with("</html>\n"));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_control_node_that_is_stopped_for_a_while_comes_back_to_the_same_cluster() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let input = input(folder.path());
+    let only = ["--no-faults", "--with", "pause"];
+    let run = demo(folder.path(), &[&["--workers", "3", "--input", &input], &only[..]].concat());
+    must_hold(&run);
+    must_have(&run, &["paused_control"]);
+}
+
 #[test]
 fn mistakes_are_named() {
     let folder = tempfile::tempdir().expect("there is room for a folder");

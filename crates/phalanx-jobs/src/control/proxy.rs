@@ -8,7 +8,7 @@ use phalanx_base::{Boot, Fence, Generation, Labels, Lane, NodeId, NodeStatus, Ro
 use super::events::{Followed, Handled};
 use super::in_flight::InFlight;
 use super::{ControlEvent, Effects};
-use crate::config::{CLAIM_RETRY, Config, LOST_PROXY_KEPT, OFFER_RETRY};
+use crate::config::{CLAIM_RETRY, Config, LINGER, LOST_PROXY_KEPT, OFFER_RETRY};
 use crate::ownership::{Acting, Giving, Holding, Owners, Stage, Step, Steward};
 use crate::session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};
 use crate::wire::{
@@ -95,6 +95,8 @@ pub struct Proxy {
     pub(super) rest_until: Option<Instant>,
     told_standbys: Vec<Standby>,
     lost_at: Option<Instant>,
+    /// The worker has another owner: until then outcomes of what was sent before may come over this link.
+    linger_until: Option<Instant>,
 }
 
 impl Proxy {
@@ -120,6 +122,7 @@ impl Proxy {
             rest_until: None,
             told_standbys: Vec::new(),
             lost_at: None,
+            linger_until: None,
         }
     }
 
@@ -399,11 +402,11 @@ impl Proxy {
         }
         self.last_fence = attached.fence;
         self.claim = Claim::Active(attached.fence);
-        (self.refused_for, self.rest_until) = (None, None);
+        (self.refused_for, self.rest_until, self.linger_until) = (None, None, None);
         if let Some(link) = &self.link {
             fx.event(ControlEvent::OpenEventLane(link.link));
         }
-        self.said = Said { tasks: 0, labels: attached.labels, classes: attached.classes };
+        self.said = Said { tasks: attached.tasks, labels: attached.labels, classes: attached.classes };
         self.set_status(attached.status, fx);
         self.welcome_events(attached.fence, owners, fx);
         // The plan may have changed while the claim was under way.
@@ -458,6 +461,7 @@ impl Proxy {
 
     /// The session only carries replies from now on.
     pub(super) fn retire(&mut self, now: Instant) {
+        self.linger_until = Some(now + LINGER);
         if let Some(session) = &mut self.session {
             session.retire(now);
         }
@@ -522,7 +526,7 @@ impl Proxy {
         };
         let lost = self.lost_at.map(|at| at + LOST_PROXY_KEPT);
         let session = self.session.as_ref().filter(|_| self.beats()).and_then(Session::poll_timeout);
-        [step, lost, session, self.in_flight.poll_timeout()].into_iter().flatten().min()
+        [step, lost, session, self.linger_until, self.in_flight.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Whether the session's silence means anything: a worker that was sent on, or another control node that this one
@@ -541,6 +545,10 @@ impl Proxy {
             self.follow_plan(now, owners, fx);
         }
         self.rest_until.take_if(|until| *until <= now);
+        // Whoever waits longer asks the next owner, with the same id.
+        if self.linger_until.take_if(|until| *until <= now).is_some() {
+            self.in_flight.lose_all(fx);
+        }
         if matches!(&self.claim, Claim::Giving(_, giving) if giving.until() <= now) {
             self.give_up_giving(now, fx);
         }
