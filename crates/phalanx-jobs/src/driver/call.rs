@@ -189,8 +189,10 @@ impl ControlService {
             Some((Some(Hosting::Between), _)) => return Err(Reason::NotHosted),
             _ => {}
         }
-        // While somebody is silent who counts as alive, nobody can say where the worker is not; the acting owner first.
-        if let Some((_, silent)) = answers.iter().rev().find(|(answer, _)| answer.is_none()) {
+        // Whoever should host it and has lost it says enough. Else, while somebody is silent, nobody knows where the worker
+        // is not; the acting owner is named first.
+        let lost = answer == Some(Hosting::NotConnected);
+        if let Some((_, silent)) = answers.iter().rev().find(|(answer, _)| answer.is_none() && !lost) {
             return Err(Reason::OwnerUnreachable(silent.clone()));
         }
         match answers.into_iter().max() {
