@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::*;
 
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(8);
 
 /// A port of this host that nobody has any more.
 fn dead(ip: &str) -> SocketAddr {

@@ -30,7 +30,7 @@ async fn a_flush_ends_in_time() {
     sender.send(1, "unheard").await.unwrap();
     let began = tokio::time::Instant::now();
     assert!(!link.close_flushed(CloseReason::Shutdown, Duration::from_millis(200)).await);
-    assert!((Duration::from_millis(200)..Duration::from_secs(2)).contains(&began.elapsed()));
+    assert!((Duration::from_millis(200)..Duration::from_secs(8)).contains(&began.elapsed()));
     assert_eq!(link.close_reason(), Some(LinkLost::ClosedHere(CloseReason::Shutdown)));
 }
 
