@@ -193,7 +193,7 @@ impl Followed {
     pub(crate) fn receive(&mut self, event: Event) -> Result<bool, Violation> {
         let Some(follow) = self.tasks.get_mut(&event.task) else { return Ok(true) };
         // The head of a gap that has grown since may be known; the handler hears of each number once.
-        let first = event.sequence.max(follow.cursor.received() + 1);
+        let first = event.sequence.max(follow.cursor.received().saturating_add(1));
         match follow.cursor.receive(event.sequence, &event.body) {
             Received::Repeat => return Ok(true),
             Received::Missing => return Err(Violation::OutOfOrder(Kind::Event)),
@@ -314,7 +314,7 @@ impl Followed {
     pub(crate) fn close(&mut self, fx: &mut Effects) {
         self.lose();
         for follow in self.tasks.values_mut().filter(|follow| !follow.ended) {
-            let first = follow.cursor.received() + 1;
+            let first = follow.cursor.received().saturating_add(1);
             let end = EventBody::Ended(TaskEnd::Lost);
             follow.waiting.extend([(first, EventBody::Gap { through: OPEN_END }), (OPEN_END, end)]);
         }

@@ -70,6 +70,16 @@ fn a_flood_and_a_hole_are_violations() {
 }
 
 #[test]
+fn a_gap_to_the_end_of_all_numbers_is_only_a_gap() {
+    let (mut followed, mut fx) = (followed(), Effects::default());
+    followed.open(task(1), class());
+    assert_eq!(followed.receive(event(&task(1), 1, EventBody::Gap { through: u64::MAX })), Ok(false));
+    let after = event(&task(1), u64::MAX, EventBody::Emitted(Bytes::new()));
+    assert_eq!(followed.receive(after), Ok(true), "nothing can follow it");
+    followed.close(&mut fx);
+}
+
+#[test]
 fn one_batch_at_a_time_and_only_its_own_return_counts() {
     let (mut followed, mut fx) = (followed(), Effects::default());
     followed.open(task(1), class());
