@@ -225,6 +225,8 @@ impl Peers {
         };
         match Message::from_frame(&frame) {
             Ok(Message::Forward(forward)) => self.handle_forward(link, forward),
+            // Whoever asks more than is served at one time gets no answer, and takes this node for silent.
+            Ok(Message::List(_) | Message::Locate(_)) if self.answers.len() >= PEER_CALLS_MAX => {}
             Ok(Message::ForwardCancel(cancel)) => self.local.cancel(cancel.worker, cancel.id),
             Ok(Message::List(List { question, after })) => {
                 let local = self.local.clone();
