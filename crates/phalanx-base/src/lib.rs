@@ -13,6 +13,7 @@ mod labels;
 mod lane;
 mod owner;
 mod roster;
+mod spawn;
 mod status;
 
 pub use address::{Address, AddressError, TransportKind};
@@ -25,4 +26,5 @@ pub use labels::{Labels, LabelsError};
 pub use lane::Lane;
 pub use owner::{Move, Owner, Partition};
 pub use roster::{RosterEntry, RosterState, RosterVersion, RosterView};
+pub use spawn::{Spawn, Work};
 pub use status::{NodeStatus, Role};

@@ -144,7 +144,7 @@ impl World {
 
     fn show_worker(&self, event: &WorkerEvent) {
         match event {
-            WorkerEvent::Owned { owner, .. } => self.say("camera-7", &format!("accepts {owner}")),
+            WorkerEvent::Owned { owner, .. } => self.say("camera-7", &format!("accepts {}", owner.node)),
             WorkerEvent::Orphaned => self.say("camera-7", "has no owner"),
             WorkerEvent::RunTask { task, .. } => self.say("camera-7", &format!("runs task {task}")),
             _ => {}

@@ -12,13 +12,12 @@ use std::time::Instant;
 
 use async_channel::{Receiver, Sender};
 use bytes::Bytes;
-use phalanx_base::{Boot, NodeId, NodeStatus};
+use phalanx_base::{Boot, NodeId, NodeStatus, Spawn};
 
 use crate::class::JobClass;
 use crate::codec;
 use crate::outcome::{Outcome, Reason, TaskEnd};
 use crate::session::LinkId;
-use crate::spawn::Spawn;
 use crate::transfer::Transfer;
 use crate::wire::{CallId, TaskId};
 

@@ -14,12 +14,12 @@ mod control;
 mod driver;
 mod events;
 mod handler;
+mod observe;
 mod operations;
 mod outcome;
 mod ownership;
 mod registry;
 mod session;
-mod spawn;
 mod tasks;
 mod transfer;
 mod transmit;
@@ -45,15 +45,16 @@ pub use events::{
     Cursor, EVENTS_IN_FLIGHT_BYTES_MAX, EVENTS_IN_FLIGHT_MAX, Entry, LOGS_MAX, Log, Outbox, Received,
 };
 pub use handler::{EventContext, EventHandler, JobHandler};
+pub use observe::{NoObserver, Observation, Observer};
 pub use operations::{NodeInfo, Operation, OperationReply, Operations, TASKS_PAGE_MAX, TaskInfo};
 pub use outcome::{CallError, Cap, Outcome, REASON_TEXT_BYTES_MAX, Reason, TaskEnd, TaskError};
 pub use ownership::{
     Acting, Arbiter, Finder, FinderConfig, GIVING_PAUSE, GIVING_STEP_MAX, Giving, Holding,
     MOVES_IN_FLIGHT_MAX, MOVES_PER_SECOND, Owners, Pacer, Present, Stage, Step, Steward, Target, Verdict,
 };
+pub use phalanx_base::{Spawn, Work};
 pub use registry::{EventHandlers, Jobs, RegisterError};
 pub use session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};
-pub use spawn::Spawn;
 pub use tasks::{COMMANDS_MAX, ENDED_OUTPUT_BYTES_MAX, ENDED_TASKS_MAX, TaskTable, Waiting, Watch};
 pub use transfer::{Transfer, TransferError};
 pub use transmit::Transmit;

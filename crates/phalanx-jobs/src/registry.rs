@@ -13,7 +13,7 @@ use async_channel::{Receiver, Sender};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, poll_fn};
-use phalanx_base::NodeId;
+use phalanx_base::{NodeId, Spawn};
 use serde::Serialize;
 
 use crate::class::{CLASS_NAME_BYTES_MAX, JOB_CLASSES_MAX, JobClass};
@@ -21,7 +21,6 @@ use crate::codec;
 use crate::context::{FromUser, Refusal, RequestContext, TaskContext, ToTask};
 use crate::handler::{EventContext, EventHandler, JobHandler};
 use crate::outcome::{Outcome, Reason, TaskEnd, panic_text};
-use crate::spawn::Spawn;
 use crate::transfer::Transfer;
 use crate::wire::{CHECKPOINT_BYTES_MAX, ClassName, EventBody, TaskId};
 

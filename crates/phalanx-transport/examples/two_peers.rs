@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use phalanx_base::{Boot, Entropy, Generation, Lane, NodeId, Role};
 use phalanx_transport::{
-    AdmitAll, CloseReason, ClusterId, Credential, Endpoint, EndpointConfig, FrameCaps, LocalNode, Secret,
-    SystemEntropy, TokioNetwork,
+    AdmitAll, CloseReason, ClusterId, Credential, Endpoint, EndpointConfig, FrameCaps, LocalNode, Seams,
+    Secret, SystemEntropy,
 };
 
 /// Kind 1 is a greeting of up to 64 bytes.
@@ -18,9 +18,8 @@ fn bind(name: &str, role: Role, credential: Credential) -> Result<Endpoint, Box<
     let boot = Boot { node: NodeId::new(name)?, generation: Generation::from_u64(1) };
     let local = LocalNode { cluster: "media".into(), boot, role };
     let listen = "127.0.0.1:0".parse()?;
-    let (entropy, admit) = (Arc::new(SystemEntropy::new()), Arc::new(AdmitAll));
     let config = EndpointConfig::default();
-    Ok(Endpoint::bind(config, local, credential, listen, &TokioNetwork, entropy, admit)?)
+    Ok(Endpoint::bind(config, local, credential, listen, &Seams::real(), Arc::new(AdmitAll))?)
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
-use phalanx_base::{Entropy, Generation, Role};
-use quinn::{ConnectError, ConnectionError, Incoming, TokioRuntime, TransportErrorCode};
+use phalanx_base::{Generation, Role};
+use quinn::{ConnectError, ConnectionError, Incoming, TransportErrorCode};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -19,12 +19,12 @@ use crate::admit::Admit;
 use crate::close::{CloseReason, LinkLost};
 use crate::handshake::{HandshakeError, Refusal, WireRange};
 use crate::link::Link;
-use crate::network::Network;
 use crate::prove::{ProofError, Prover};
 use crate::quic::carrier::link_lost;
 use crate::quic::settings::Settings;
 use crate::quic::socket::Adapter;
 use crate::quic::tls::{SERVER_NAME, Tls};
+use crate::seams::{Seams, SpawnRuntime};
 use crate::trust::{ClusterNameError, Credential, LocalNode, check_name};
 
 /// Times and limits of an [`Endpoint`]. The defaults suit a LAN and the internet.
@@ -220,7 +220,7 @@ struct Inner {
 }
 
 impl Endpoint {
-    /// Binds a socket and listens. Must be called inside a tokio runtime; quinn's tasks run there.
+    /// Binds a socket and listens. Must be called inside a tokio runtime, whose clock QUIC's timers follow.
     ///
     /// Peers are let in only while somebody awaits [`accept`](Self::accept), also those that this same endpoint dials.
     ///
@@ -231,8 +231,7 @@ impl Endpoint {
         local: LocalNode,
         credential: Credential,
         listen: SocketAddr,
-        network: &dyn Network,
-        entropy: Arc<dyn Entropy>,
+        seams: &Seams<'_>,
         admit: Arc<dyn Admit>,
     ) -> Result<Self, BindError> {
         check_name(&local.cluster)?;
@@ -242,9 +241,10 @@ impl Endpoint {
         let handshake_timeout = config.handshake_timeout;
         let endpoint_closed = Arc::new(OnceLock::new());
         let evidence = Arc::default();
+        let entropy = seams.entropy.clone();
         let prover =
             Prover { local, credential, entropy, admit, handshake_timeout, endpoint_closed, evidence };
-        Self::bind_unchecked(config, prover, listen, network)
+        Self::bind_unchecked(config, prover, listen, seams)
     }
 
     /// Does not ask whether the credential is enough for the role; a node that lies would not either.
@@ -252,21 +252,22 @@ impl Endpoint {
         config: EndpointConfig,
         prover: Prover,
         listen: SocketAddr,
-        network: &dyn Network,
+        seams: &Seams<'_>,
     ) -> Result<Self, BindError> {
         tokio::runtime::Handle::try_current().map_err(|_| BindError::NoRuntime)?;
-        let tls = Tls::new(&*prover.entropy).map_err(|error| BindError::Tls(error.to_string()))?;
+        let tls =
+            Tls::new(&seams.tls, &*prover.entropy).map_err(|error| BindError::Tls(error.to_string()))?;
         let reset_key = prover.credential.reset_key(&prover.local);
         let settings = Settings::new(&config, &tls, &prover.entropy, reset_key.as_slice());
         let failed = |source| BindError::Socket { listen, source };
-        let socket = network.bind(listen).map_err(failed)?;
+        let socket = seams.network.bind(listen).map_err(failed)?;
         let local_addr = socket.local_addr().map_err(failed)?;
         let adapter = Arc::new(Adapter::new(socket, prover.evidence.clone()));
         let quinn = quinn::Endpoint::new_with_abstract_socket(
             settings.endpoint,
             Some(settings.server),
             adapter.clone(),
-            Arc::new(TokioRuntime),
+            Arc::new(SpawnRuntime(seams.spawn.clone())),
         )
         .map_err(failed)?;
         let (client, half_open, prover) = (settings.client, Mutex::default(), Arc::new(prover));

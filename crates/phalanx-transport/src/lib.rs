@@ -14,6 +14,7 @@ mod network;
 mod network_tokio;
 mod prove;
 mod quic;
+mod seams;
 mod trust;
 
 pub use admit::{Admit, AdmitAll};
@@ -28,6 +29,7 @@ pub use handshake::{
 pub use link::{DatagramError, FrameReceiver, FrameSender, Link, LinkId, Peer, StreamError};
 pub use network::{CongestionMark, Network, Received, Transmit, UdpSocket, Unreachable, Writable};
 pub use network_tokio::TokioNetwork;
+pub use seams::{Seams, TlsProvider};
 pub use trust::{
     CLUSTER_NAME_BYTES_MAX, ClusterId, ClusterNameError, Credential, LocalNode, PASSWORD_BYTES_MAX,
     PASSWORD_CHARACTERS_MIN, PasswordError, Secret, SecretTextError, WorkerCredential,

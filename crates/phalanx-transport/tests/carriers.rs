@@ -10,7 +10,7 @@ use bytes::Bytes;
 use phalanx_base::{Boot, Entropy, Generation, Lane, NodeId, Role};
 use phalanx_transport::{
     AdmitAll, CloseReason, DatagramError, Endpoint, EndpointConfig, FRAME_BYTES_MAX, Frame, FrameCaps,
-    FrameError, Link, LinkLost, LocalNode, Peer, Secret, StreamError, SystemEntropy, TokioNetwork,
+    FrameError, Link, LinkLost, LocalNode, Peer, Seams, Secret, StreamError, SystemEntropy,
 };
 
 static CAPS: FrameCaps = FrameCaps::new().with(1, 64).with(2, 4 * 1024 * 1024);
@@ -33,8 +33,7 @@ async fn over_quic() -> Ends {
         let local = LocalNode { cluster: "media".into(), boot: boot(name), role };
         let (config, listen) = (EndpointConfig::default(), "127.0.0.1:0".parse().unwrap());
         let admit = Arc::new(AdmitAll);
-        Endpoint::bind(config, local, (&secret).into(), listen, &TokioNetwork, entropy.clone(), admit)
-            .unwrap()
+        Endpoint::bind(config, local, (&secret).into(), listen, &Seams::real(), admit).unwrap()
     };
     let (dialler, acceptor) = (bind("a", Role::Control), bind("b", Role::Worker));
     let (a, b) = tokio::join!(dialler.dial(acceptor.local_addr()), acceptor.accept());

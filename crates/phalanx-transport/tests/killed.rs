@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use phalanx_base::{Boot, Generation, NodeId, Role};
 use phalanx_transport::{
-    AdmitAll, CloseReason, DialError, Endpoint, EndpointConfig, LinkLost, LocalNode, Secret, SystemEntropy,
-    TokioNetwork,
+    AdmitAll, CloseReason, DialError, Endpoint, EndpointConfig, LinkLost, LocalNode, Seams, Secret,
+    SystemEntropy,
 };
 use tokio::time::Instant;
 
@@ -29,9 +29,8 @@ const LINKS: usize = 20;
 fn bind(name: &str, secret: &Secret, listen: &str) -> Endpoint {
     let boot = Boot { node: NodeId::new(name).unwrap(), generation: Generation::from_u64(1) };
     let local = LocalNode { cluster: "media".into(), boot, role: Role::Control };
-    let (entropy, admit) = (Arc::new(SystemEntropy::new()), Arc::new(AdmitAll));
     let (config, listen) = (EndpointConfig::default(), listen.parse().unwrap());
-    Endpoint::bind(config, local, secret.into(), listen, &TokioNetwork, entropy, admit).unwrap()
+    Endpoint::bind(config, local, secret.into(), listen, &Seams::real(), Arc::new(AdmitAll)).unwrap()
 }
 
 /// The peer: says where it listens, and holds every link until it is killed. As an ordinary test it does nothing.

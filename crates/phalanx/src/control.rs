@@ -255,13 +255,14 @@ fn assemble(
         config: base.config.jobs.clone(),
         jobs: base.jobs.clone(),
         spawn: base.spawn.clone(),
+        observer: base.environment.observer.clone(),
         finder: None,
     });
     let ownership = Ownership::nobody(&membership.view().borrow());
     let service = ControlService::start(ControlConfig {
         boot: base.boot.clone(),
         config: base.config.jobs.clone(),
-        shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        shards: base.environment.cores.get(),
         handlers,
         owners: ownership.owners(),
         spawn: base.spawn.clone(),

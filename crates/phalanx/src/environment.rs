@@ -3,13 +3,14 @@
 //! A node reads no clock but tokio's and the wall clock here, draws no random number but from the entropy here, and
 //! opens no socket, file, name look-up or task but through the rest. So a simulator replaces exactly these.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use phalanx_base::Entropy;
+use phalanx_base::{Entropy, Spawn};
 use phalanx_discovery::{Resolver, SystemResolver};
-use phalanx_jobs::Spawn;
-use phalanx_transport::{Network, SystemEntropy, TokioNetwork};
+use phalanx_jobs::{NoObserver, Observer};
+use phalanx_transport::{Network, Seams, SystemEntropy, TlsProvider, TokioNetwork};
 
 use crate::spawn::TokioSpawn;
 use crate::store::{MemoryStore, Store};
@@ -41,12 +42,18 @@ pub struct Environment {
     pub wall_clock: Arc<dyn WallClock>,
     /// Random bytes.
     pub entropy: Arc<dyn Entropy>,
+    /// The cryptography of TLS.
+    pub tls: TlsProvider,
     /// How names become addresses.
     pub resolver: Arc<dyn Resolver>,
     /// What outlives the process.
     pub store: Arc<dyn Store>,
     /// How work is started.
     pub spawn: Arc<dyn Spawn>,
+    /// How many cores the framework spreads its work over.
+    pub cores: NonZeroUsize,
+    /// Who is told what workers decide, such as a checker.
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Environment {
@@ -61,10 +68,23 @@ impl Environment {
             network: Arc::new(TokioNetwork),
             wall_clock: Arc::new(SystemWallClock),
             entropy: Arc::new(SystemEntropy::new()),
+            tls: TlsProvider::ring(),
             resolver: Arc::new(SystemResolver::new()),
             store: Arc::new(MemoryStore::default()),
             spawn: Arc::new(TokioSpawn::new()?),
+            cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            observer: Arc::new(NoObserver),
         })
+    }
+
+    /// What an endpoint takes of it.
+    pub(crate) fn seams(&self) -> Seams<'_> {
+        Seams {
+            network: self.network.as_ref(),
+            entropy: self.entropy.clone(),
+            tls: self.tls.clone(),
+            spawn: self.spawn.clone(),
+        }
     }
 
     /// The same with another store.

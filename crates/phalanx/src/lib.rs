@@ -32,17 +32,20 @@ pub use worker::{Worker, WorkerBuilder};
 pub use phalanx_base::{
     Address, AddressList, Boot, Entropy, Fence, Generation, Labels, NodeId, NodeStatus, Role,
 };
-pub use phalanx_discovery::{Discover, StaticPeers};
+pub use phalanx_discovery::{Discover, Resolver, StaticPeers};
 pub use phalanx_jobs::wire::{OnDisconnect, Receipt, TaskId};
 pub use phalanx_jobs::{
     CallError, CallOptions, CommandReply, EmitError, EventContext, EventHandler, JobClass, JobHandler,
-    NodeInfo, NodeSummary, Nodes, Nothing, OperationError, Reason, RequestContext, Signal, Spawn,
-    TaskContext, TaskError, TaskHandle, TaskInfo, Tasks, Transfer, TransferError, WorkerHandle, WorkerInfo,
+    NoObserver, NodeInfo, NodeSummary, Nodes, Nothing, Observation, Observer, OperationError, Reason,
+    RequestContext, Signal, Spawn, TaskContext, TaskError, TaskHandle, TaskInfo, Tasks, Transfer,
+    TransferError, WorkerHandle, WorkerInfo,
 };
 pub use phalanx_membership::driver::RemoveFailed;
 pub use phalanx_membership::{ClusterView, Event as MemberEvent, Liveness, MemberView};
 pub use phalanx_placement::{Placement, Plan};
-pub use phalanx_transport::{Credential, Network, Secret, SystemEntropy, TokioNetwork, WorkerCredential};
+pub use phalanx_transport::{
+    Credential, Network, Secret, SystemEntropy, TlsProvider, TokioNetwork, WorkerCredential,
+};
 
 /// The program on the project's front page, which must compile.
 #[cfg(doctest)]

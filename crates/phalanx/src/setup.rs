@@ -163,8 +163,7 @@ impl Setup {
             LocalNode { cluster: self.cluster, boot: boot.clone(), role },
             self.credential,
             listen,
-            environment.network.as_ref(),
-            environment.entropy.clone(),
+            &environment.seams(),
             Arc::new(links.clone()),
         )?;
         Ok(Base {

@@ -4,8 +4,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-use phalanx_jobs::Spawn;
+use phalanx_base::{Spawn, Work};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,11 +33,11 @@ impl TokioSpawn {
 }
 
 impl Spawn for TokioSpawn {
-    fn spawn(&self, work: BoxFuture<'static, ()>) {
+    fn spawn(&self, work: Work) {
         self.system.spawn(work);
     }
 
-    fn spawn_user(&self, work: BoxFuture<'static, ()>) {
+    fn spawn_user(&self, work: Work) {
         self.user().spawn(work);
     }
 
@@ -68,7 +67,7 @@ impl NodeSpawn {
         Self { inner, tracker: TaskTracker::new(), stop: CancellationToken::new() }
     }
 
-    fn until_stopped(&self, work: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, ()> {
+    fn until_stopped(&self, work: impl Future<Output = ()> + Send + 'static) -> Work {
         let stop = self.stop.clone();
         Box::pin(self.tracker.track_future(async move {
             // Whether the work was cut short matters to nobody.
@@ -101,11 +100,11 @@ impl NodeSpawn {
 }
 
 impl Spawn for NodeSpawn {
-    fn spawn(&self, work: BoxFuture<'static, ()>) {
+    fn spawn(&self, work: Work) {
         self.inner.spawn(self.until_stopped(work));
     }
 
-    fn spawn_user(&self, work: BoxFuture<'static, ()>) {
+    fn spawn_user(&self, work: Work) {
         self.inner.spawn_user(self.until_stopped(work));
     }
 

@@ -127,6 +127,7 @@ impl WorkerBuilder {
             config: base.config.jobs.clone(),
             jobs: base.jobs.clone(),
             spawn: base.spawn.clone(),
+            observer: base.environment.observer.clone(),
             finder: Some((base.config.finder.clone(), base.environment.entropy.bits64(), dial.clone())),
         });
         let node = Arc::new(Node {

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use phalanx_base::{Lane, Role};
+use phalanx_base::{Lane, Role, Spawn};
 
 use super::control::ControlService;
 use super::worker::WorkerService;
 use crate::carrier::{Carrier, Stream};
-use crate::spawn::Spawn;
 use crate::wire::Opening;
 
 /// How long a stream may take to say what it is for.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use phalanx_base::{Boot, Fence, Generation, NodeId, NodeStatus, Role};
+use phalanx_base::{Boot, Fence, Generation, NodeId, NodeStatus, Role, Spawn};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::call::Locations;
@@ -20,7 +20,6 @@ use crate::outcome::{Outcome, Reason};
 use crate::ownership::Owners;
 use crate::registry::EventHandlers;
 use crate::session::LinkId;
-use crate::spawn::Spawn;
 use crate::wire::{CallId, Hosting};
 
 /// How many changes a slow subscriber may be behind before it is told that it has missed some.

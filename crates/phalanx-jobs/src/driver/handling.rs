@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use phalanx_base::{Generation, NodeId};
+use phalanx_base::{Generation, NodeId, Spawn};
 use tokio::sync::mpsc;
 
 use super::shard::Input;
 use crate::control::Handle;
 use crate::handler::EventContext;
 use crate::registry::{AnyState, EventHandlers};
-use crate::spawn::Spawn;
 use crate::wire::{ClassName, EventBody, OFFER_STATES_BYTES_MAX, Offer, TaskId, TaskState};
 
 /// A batch that has come back from its handler.

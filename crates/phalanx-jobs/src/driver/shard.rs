@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use phalanx_base::{Fence, Generation, Lane, NodeId, NodeStatus};
+use phalanx_base::{Fence, Generation, Lane, NodeId, NodeStatus, Spawn};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::control::WorkerChange;
@@ -17,7 +17,6 @@ use crate::outcome::Outcome;
 use crate::ownership::Owners;
 use crate::registry::EventHandlers;
 use crate::session::LinkId;
-use crate::spawn::Spawn;
 use crate::wire::{CallId, Declined, HostedWorker, Hosting, Message, Offer, Opening, Wanted};
 
 /// Where a transfer to a worker goes: its link, and what the opening must carry.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, BoxFuture, abortable};
 use futures_util::stream::FuturesUnordered;
-use phalanx_base::{Address, Fence, Generation, Lane, NodeId, NodeStatus};
+use phalanx_base::{Address, Boot, Fence, Generation, Lane, NodeId, NodeStatus, Spawn};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::operations::{Asked, OperationsHandler, operate};
@@ -19,12 +19,12 @@ use super::{BURST_MAX, INBOX_MAX, now, sleep_until};
 use crate::carrier::{Carrier, Stream};
 use crate::config::Config;
 use crate::context::{FromUser, Refusal, RequestContext, ToTask};
+use crate::observe::{Observation, Observer};
 use crate::operations::{Operation, OperationReply, Operations};
 use crate::outcome::{Cap, Outcome, Reason, TaskEnd};
 use crate::ownership::{Finder, FinderConfig, Target};
 use crate::registry::{Jobs, TaskParts};
 use crate::session::LinkId;
-use crate::spawn::Spawn;
 use crate::tasks::COMMANDS_MAX;
 use crate::transfer::{TRANSFERS_WAITING_MAX, Transfer};
 use crate::wire::{CallId, TaskId, TransferId};
@@ -46,6 +46,8 @@ pub struct WorkerSettings {
     pub jobs: Jobs,
     /// How it starts work.
     pub spawn: Arc<dyn Spawn>,
+    /// Who is told what it decides.
+    pub observer: Arc<dyn Observer>,
     /// How it looks for its owner, and a seed that spreads its tries; `None` for a control node, which is linked to all
     /// others anyway.
     pub finder: Option<(FinderConfig, u64, Arc<dyn Dial>)>,
@@ -161,9 +163,10 @@ struct TaskSlot {
 
 struct Driver {
     core: WorkerCore,
-    worker: NodeId,
+    boot: Boot,
     jobs: Jobs,
     spawn: Arc<dyn Spawn>,
+    observer: Arc<dyn Observer>,
     streams: Streams,
     inbox: mpsc::Receiver<Input>,
     from_user: Receiver<FromUser>,
@@ -186,13 +189,14 @@ enum Woken {
 
 impl Driver {
     fn new(settings: WorkerSettings, inbox: mpsc::Receiver<Input>, view: watch::Sender<WorkerView>) -> Self {
-        let WorkerSettings { identity, config, jobs, spawn, finder } = settings;
+        let WorkerSettings { identity, config, jobs, spawn, observer, finder } = settings;
         let (answers, from_user) = async_channel::bounded(INBOX_MAX);
         Self {
-            worker: identity.boot.node.clone(),
+            boot: identity.boot.clone(),
             core: WorkerCore::new(identity, config),
             jobs,
             spawn,
+            observer,
             streams: Streams::new(None),
             inbox,
             from_user,
@@ -271,7 +275,7 @@ impl Driver {
         match event {
             StreamEvent::Frame(link, lane, frame) => {
                 if let Err(violation) = self.core.handle_frame(now(), link, lane, &frame) {
-                    tracing::warn!(worker = %self.worker, %violation, "closing a link whose peer breaks the protocol");
+                    tracing::warn!(worker = %self.boot.node, %violation, "closing a link whose peer breaks the protocol");
                     self.close_link(link, "the control node broke the protocol");
                 }
             }
@@ -388,12 +392,13 @@ impl Driver {
     }
 
     fn handle_event(&mut self, event: WorkerEvent) {
+        self.observe(&event);
         match event {
-            WorkerEvent::RunRequest { call, deadline, class, body } => {
+            WorkerEvent::RunRequest { call, deadline, class, body, .. } => {
                 self.run_request(call, deadline, &class, body)
             }
-            WorkerEvent::RunTask { task, class, body } => self.run_task(task, &class, body),
-            WorkerEvent::Command { task, call, body } => self.signal(&task, ToTask::Command(call, body)),
+            WorkerEvent::RunTask { task, class, body, .. } => self.run_task(task, &class, body),
+            WorkerEvent::Command { task, call, body, .. } => self.signal(&task, ToTask::Command(call, body)),
             WorkerEvent::CancelRequest(call) => {
                 if let Some(abort) = self.requests.remove(&call) {
                     abort.abort();
@@ -411,6 +416,7 @@ impl Driver {
                     self.signal(&task, ToTask::Status(status));
                 }
             }
+            WorkerEvent::Acknowledged(..) => {}
             WorkerEvent::CloseLink(link, why) => self.close_link(link, why),
             WorkerEvent::Owned { .. }
             | WorkerEvent::Standbys(_)
@@ -419,16 +425,33 @@ impl Driver {
         }
     }
 
+    fn observe(&self, event: &WorkerEvent) {
+        let worker = &self.boot;
+        self.observer.observe(match event {
+            WorkerEvent::Owned { owner: control, fence, .. } => {
+                Observation::Granted { worker, control, fence: *fence }
+            }
+            WorkerEvent::Orphaned => Observation::Orphaned { worker },
+            WorkerEvent::RunRequest { call, fence, .. }
+            | WorkerEvent::RunTask { task: TaskId(call), fence, .. }
+            | WorkerEvent::Command { call, fence, .. } => Observation::Begun { worker, call, fence: *fence },
+            WorkerEvent::Acknowledged(task, through) => {
+                Observation::Acknowledged { worker, task, through: *through }
+            }
+            _ => return,
+        });
+    }
+
     fn tell_finder(&mut self, event: WorkerEvent) {
         let Some((finder, _)) = &mut self.finder else { return };
         match event {
-            WorkerEvent::Owned { owner, standbys } => {
-                tracing::info!(worker = %self.worker, %owner, "attached");
+            WorkerEvent::Owned { owner, standbys, .. } => {
+                tracing::info!(worker = %self.boot.node, owner = %owner.node, "attached");
                 finder.handle_owned(standbys);
             }
             WorkerEvent::Standbys(standbys) => finder.handle_standbys(standbys),
             WorkerEvent::Orphaned => {
-                tracing::info!(worker = %self.worker, "looking for an owner");
+                tracing::info!(worker = %self.boot.node, "looking for an owner");
                 finder.handle_orphaned(now());
             }
             WorkerEvent::Redirected(owner) => finder.handle_redirect(now(), owner),
@@ -451,7 +474,7 @@ impl Driver {
         let Some(job) = self.jobs.class(class) else { return };
         let cx = RequestContext {
             call: call.clone(),
-            worker: self.worker.clone(),
+            worker: self.boot.node.clone(),
             deadline,
             refusal: Refusal::default(),
             spawn: self.spawn.clone(),
@@ -473,7 +496,7 @@ impl Driver {
         let (transfers, transfers_receiver) = async_channel::bounded(TRANSFERS_WAITING_MAX);
         let parts = TaskParts {
             task: task.clone(),
-            worker: self.worker.clone(),
+            worker: self.boot.node.clone(),
             signals: signals_receiver,
             transfers: transfers_receiver,
             answers: self.answers.clone(),

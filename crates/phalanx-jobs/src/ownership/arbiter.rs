@@ -12,7 +12,7 @@ use crate::session::LinkId;
 use crate::wire::Attach;
 
 /// The control node that holds the present fence.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Present {
     /// Which boot of which control node.
     pub control: Boot,
@@ -45,7 +45,7 @@ pub enum Verdict {
 }
 
 /// Decides about claims. The root of the promise that a worker has at most one owner.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Arbiter {
     present: Option<Present>,
     issued: Fence,

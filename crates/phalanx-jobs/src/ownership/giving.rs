@@ -15,7 +15,7 @@ pub const GIVING_STEP_MAX: Duration = Duration::from_secs(30);
 pub const GIVING_PAUSE: Duration = Duration::from_secs(10);
 
 /// How far a handover is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// The worker has been told to link to the receiver, which has not asked yet.
     Calling,
@@ -26,7 +26,7 @@ pub enum Stage {
 }
 
 /// One handover, as the giver sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Giving {
     to: NodeId,
     stage: Stage,

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use phalanx_base::{Boot, Generation, Labels, NodeId, NodeStatus, Role};
+use phalanx_base::{Boot, Fence, Generation, Labels, NodeId, NodeStatus, Role};
 
 use crate::begun::BegunTable;
 use crate::config::{Config, DISCONNECT_GRACE};
@@ -47,6 +47,8 @@ pub enum WorkerEvent {
     RunRequest {
         /// Which call.
         call: CallId,
+        /// The fence that came with it.
+        fence: Fence,
         /// When it must have ended.
         deadline: Instant,
         /// To which class.
@@ -58,6 +60,8 @@ pub enum WorkerEvent {
     RunTask {
         /// Which task.
         task: TaskId,
+        /// The fence that came with it.
+        fence: Fence,
         /// Of which class.
         class: String,
         /// The class's task.
@@ -69,6 +73,8 @@ pub enum WorkerEvent {
         task: TaskId,
         /// Which call.
         call: CallId,
+        /// The fence that came with it.
+        fence: Fence,
         /// The class's command.
         body: Bytes,
     },
@@ -83,7 +89,9 @@ pub enum WorkerEvent {
     /// A control node hosts the proxy; whom to dial if it is lost, the owner first.
     Owned {
         /// The owner.
-        owner: NodeId,
+        owner: Boot,
+        /// Its fence.
+        fence: Fence,
         /// Whom to dial if it is lost, itself first.
         standbys: Vec<Standby>,
     },
@@ -93,6 +101,8 @@ pub enum WorkerEvent {
     Orphaned,
     /// Someone has named the owner.
     Redirected(Standby),
+    /// The owner has handled the events of a task up to this number.
+    Acknowledged(TaskId, u64),
     /// Close a link: its session is over, or its peer broke the rules.
     CloseLink(LinkId, &'static str),
 }

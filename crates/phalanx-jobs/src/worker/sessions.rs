@@ -57,6 +57,7 @@ impl WorkerCore {
             }
             Message::Ack(ack) => {
                 self.outbox.ack(&ack.task, ack.through, ack.checkpoint);
+                self.events.push_back(WorkerEvent::Acknowledged(ack.task, ack.through));
                 self.pump_events();
             }
             Message::Call(call) => self.handle_call(now, link, call),
@@ -88,7 +89,11 @@ impl WorkerCore {
                 self.tasks.on_connect();
                 self.refused_claims.remove(&link);
                 self.welcome(link, fence);
-                self.events.push_back(WorkerEvent::Owned { owner: control.node, standbys: attach.standbys });
+                self.events.push_back(WorkerEvent::Owned {
+                    owner: control,
+                    fence,
+                    standbys: attach.standbys,
+                });
                 self.events.push_back(WorkerEvent::Status(self.status));
             }
         }

@@ -461,7 +461,7 @@ impl World {
                 self.worker.tasks.insert(task);
                 assert!(self.worker.tasks.len() <= self.config.tasks_max);
             }
-            WorkerEvent::Command { task, call, body } => {
+            WorkerEvent::Command { task, call, body, .. } => {
                 self.history.begun(generation, &call);
                 self.worker.commands.push((task, call, body));
             }
@@ -484,7 +484,7 @@ impl World {
             WorkerEvent::Orphaned => self.history.orphaned(),
             WorkerEvent::Redirected(owner) => self.worker.redirected = Some(owner.node),
             WorkerEvent::CloseLink(link, why) => self.close_by(To::Worker, link, why),
-            WorkerEvent::Status(_) => {}
+            WorkerEvent::Status(_) | WorkerEvent::Acknowledged(..) => {}
         }
     }
 

@@ -3,14 +3,15 @@
 use std::io::Write;
 use std::sync::{Mutex as StdMutex, PoisonError};
 
-use phalanx_base::{Boot, Lane, NodeId};
-use quinn::Connection;
+use phalanx_base::{Boot, Entropy, Lane, NodeId};
+use quinn::{Connection, TokioRuntime};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::{AdmitAll, FrameCaps, FrameSender, Secret, SystemEntropy, TokioNetwork};
+use crate::network::Network;
+use crate::{AdmitAll, FrameCaps, FrameSender, Secret, SystemEntropy, TlsProvider, TokioNetwork};
 
 mod closing;
 
@@ -103,7 +104,7 @@ fn bind_with(
 ) -> Endpoint {
     // The check of the credential is left out, so that a node can lie.
     let prover = Prover { handshake_timeout: config.handshake_timeout, ..prover(node, credential, admit) };
-    Endpoint::bind_unchecked(config, prover, here(), &TokioNetwork).unwrap()
+    Endpoint::bind_unchecked(config, prover, here(), &Seams::real()).unwrap()
 }
 
 fn bind(node: LocalNode, credential: impl Into<Credential>) -> Endpoint {
@@ -204,8 +205,7 @@ async fn a_worker_credential_that_claims_control_is_refused() {
         claims,
         secret.worker_credential().into(),
         here(),
-        &TokioNetwork,
-        Arc::new(SystemEntropy::new()),
+        &Seams::real(),
         Arc::new(AdmitAll),
     );
     assert!(matches!(bound, Err(BindError::RoleNotAllowed { role: Role::Control })));
@@ -293,7 +293,7 @@ async fn too_many_handshakes_are_answered_busy_and_some_by_a_detour() {
 /// A peer with TLS and no manners.
 async fn stranger(to: &Endpoint) -> (quinn::Endpoint, Connection) {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
-    let tls = Tls::new(&*entropy).unwrap();
+    let tls = Tls::new(&TlsProvider::ring(), &*entropy).unwrap();
     let settings = Settings::new(&EndpointConfig::default(), &tls, &entropy, &[7; 64]);
     let socket = TokioNetwork.bind(here()).unwrap();
     let quinn = quinn::Endpoint::new_with_abstract_socket(

@@ -8,8 +8,8 @@ use super::*;
 use crate::liar::Liar;
 use crate::network::Network;
 use crate::{
-    AdmitAll, DialError, Endpoint, EndpointConfig, FrameCaps, Link, LinkLost, LocalNode, Secret, StreamError,
-    SystemEntropy, TokioNetwork,
+    AdmitAll, DialError, Endpoint, EndpointConfig, FrameCaps, Link, LinkLost, LocalNode, Seams, Secret,
+    StreamError, SystemEntropy, TokioNetwork,
 };
 
 const SOON: Duration = Duration::from_secs(8);
@@ -17,9 +17,9 @@ const SOON: Duration = Duration::from_secs(8);
 fn bind(name: &str, secret: &Secret, network: &dyn Network) -> Endpoint {
     let boot = Boot { node: NodeId::new(name).unwrap(), generation: Generation::from_u64(1) };
     let local = LocalNode { cluster: "media".into(), boot, role: Role::Control };
-    let (entropy, admit) = (Arc::new(SystemEntropy::new()), Arc::new(AdmitAll));
+    let seams = Seams { network, ..Seams::real() };
     let (config, here) = (EndpointConfig::default(), "127.0.0.1:0".parse().unwrap());
-    Endpoint::bind(config, local, secret.into(), here, network, entropy, admit).unwrap()
+    Endpoint::bind(config, local, secret.into(), here, &seams, Arc::new(AdmitAll)).unwrap()
 }
 
 /// A node whose network lies, its link to another one, and that one.

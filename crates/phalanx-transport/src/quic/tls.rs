@@ -17,6 +17,8 @@ use rustls::version::TLS13;
 use rustls::{DigitallySignedStruct, PeerIncompatible, SignatureScheme};
 use zeroize::Zeroizing;
 
+use crate::seams::TlsProvider;
+
 /// The application protocol of every link.
 const ALPN: &[u8] = b"phalanx/1";
 /// The name that TLS wants a server to have. Nobody checks it.
@@ -44,8 +46,8 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    pub(crate) fn new(entropy: &dyn Entropy) -> Result<Self, TlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+    pub(crate) fn new(provider: &TlsProvider, entropy: &dyn Entropy) -> Result<Self, TlsError> {
+        let provider = provider.0.clone();
         let (certificate, key) = certificate(entropy)?;
         let mut server = rustls::ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&TLS13])?

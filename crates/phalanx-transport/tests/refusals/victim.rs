@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use phalanx_base::{Boot, Generation, NodeId, Role};
 use phalanx_transport::{
-    Admit, DialError, Endpoint, EndpointConfig, HandshakeError, Link, LocalNode, Refusal, Secret,
-    SystemEntropy, TokioNetwork,
+    Admit, DialError, Endpoint, EndpointConfig, HandshakeError, Link, LocalNode, Refusal, Seams, Secret,
+    SystemEntropy,
 };
 use tokio::time::timeout;
 
@@ -55,9 +55,7 @@ impl Victim {
 
     pub(crate) fn named(name: &str, secret: &Secret, config: EndpointConfig) -> Self {
         let (door, here) = (Arc::new(Door::default()), "127.0.0.1:0".parse().unwrap());
-        let entropy = Arc::new(SystemEntropy::new());
-        let endpoint =
-            Endpoint::bind(config, local(name), secret.into(), here, &TokioNetwork, entropy, door.clone());
+        let endpoint = Endpoint::bind(config, local(name), secret.into(), here, &Seams::real(), door.clone());
         Self { endpoint: endpoint.unwrap(), secret: secret.clone(), door }
     }
 

@@ -14,7 +14,8 @@ struct Scene {
 async fn scene() -> Scene {
     let (liar, secret) = (Liar::new(), secret());
     let prover = prover(local("media", "a", Role::Control), &secret, Arc::new(AdmitAll));
-    let a = Endpoint::bind_unchecked(EndpointConfig::default(), prover, here(), &liar).unwrap();
+    let seams = Seams { network: &liar, ..Seams::real() };
+    let a = Endpoint::bind_unchecked(EndpointConfig::default(), prover, here(), &seams).unwrap();
     let b = bind(local("media", "b", Role::Control), &secret);
     let (dialled, accepted) = tokio::join!(a.dial(b.local_addr()), b.accept());
     let link = dialled.unwrap();
