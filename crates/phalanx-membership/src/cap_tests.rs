@@ -88,6 +88,21 @@ fn the_oldest_dead_is_forgotten_first() {
 }
 
 #[test]
+fn who_is_down_is_believed_nothing_ill_of_others() {
+    let (mut core, now) = started();
+    let others = || vec![member("y", State::Alive), member("z", State::Alive)];
+    hear(&mut core, now, false, others(), vec![]).unwrap();
+    let of_y = Identity::new(boot("y"), None);
+    for message in Exchange::encode_all(&of_y, 0, false, vec![member("x", State::Down)], []) {
+        core.handle_sync(now, &id("y"), &message).unwrap();
+    }
+    assert_eq!(core.liveness(&id("x")), Liveness::Down);
+    let verdicts = vec![member("y", State::Down), member("z", State::Suspect)];
+    hear(&mut core, now, false, verdicts, vec![]).unwrap();
+    assert_eq!(["y", "z"].map(|name| core.liveness(&id(name))), [Liveness::Alive; 2]);
+}
+
+#[test]
 fn a_full_roster_refuses_and_counts() {
     let (mut core, now) = started();
     let records: Vec<Record> = names("n", ROSTER_NODES_MAX - 1).iter().map(|name| record(name, 1)).collect();

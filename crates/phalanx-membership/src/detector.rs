@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 use foca::{
     AccumulatingRuntime, BroadcastHandler, Codec as _, Foca, Header, Identity as _, Incarnation, Invalidates,
-    OwnedNotification, PostcardCodec, State,
+    Message, OwnedNotification, PostcardCodec, Runtime as _, State, TimerToken,
 };
 use phalanx_base::{Boot, Generation, NodeId};
 
 use crate::config::Config;
 use crate::health::LocalHealth;
 use crate::identity::Identity;
+use crate::probe::{Outcome, Prober};
 use crate::random::Random;
 use crate::record::{Record, RecordError};
 use crate::timers::{Timer, Timers};
@@ -74,13 +75,14 @@ pub(crate) struct Detector {
     config: Config,
     /// The size of the cluster and the patience that foca is configured for.
     tuned_for: (usize, u32),
-    /// The own incarnation, as of the last packet.
-    incarnation: Incarnation,
+    /// The last packet that foca made: it says the own incarnation, which foca tells in no other way.
+    last_packet: Option<Bytes>,
     health: LocalHealth,
     /// Who did not answer a probe of this node, with the incarnation that it doubted, until that is decided.
     doubted: BTreeMap<NodeId, (Identity, Incarnation)>,
-    /// Whether a probe is under way.
-    probing: bool,
+    prober: Prober,
+    /// Whom this node itself has declared down since that was asked last; at most every member once.
+    verdicts: Vec<Member>,
     standstill: Option<Standstill>,
     /// How often foca complained about something that only a defect can cause.
     complaints: u64,
@@ -96,10 +98,11 @@ impl Detector {
             timers: Timers::default(),
             config,
             tuned_for: (1, 1),
-            incarnation: 0,
+            last_packet: None,
             health: LocalHealth::default(),
             doubted: BTreeMap::new(),
-            probing: false,
+            prober: Prober::new(!seed),
+            verdicts: Vec::new(),
             standstill: None,
             complaints: 0,
             #[cfg(test)]
@@ -136,7 +139,11 @@ impl Detector {
 
     /// What the last packet said of the own incarnation: a doubt about an older one is refuted by it.
     pub(crate) fn incarnation(&self) -> Incarnation {
-        self.incarnation
+        let header = self.last_packet.as_ref().and_then(|packet| {
+            let header: Result<Header<Identity>, _> = PostcardCodec.decode_header(&packet[..]);
+            header.ok()
+        });
+        header.map_or(0, |header| header.src_incarnation)
     }
 
     /// Whether nobody answers this node any more.
@@ -145,7 +152,8 @@ impl Detector {
     }
 
     pub(crate) fn suspects(&self) -> impl Iterator<Item = &Member> {
-        self.members().filter(|member| member.state() == State::Suspect)
+        let suspects = self.foca.iter_membership_state().filter(|member| member.state() == State::Suspect);
+        suspects.filter(|member| member.id().node() != self.identity().node())
     }
 
     /// How many members are alive or suspect, without the local one.
@@ -168,6 +176,9 @@ impl Detector {
         let named = packet.updates.iter().map(|member| member.id().node());
         self.make_room(now, named.chain([packet.header.src.node()]).cloned().collect())?;
         let result = self.foca.handle_data(packet.body, &mut self.runtime);
+        if result.is_ok() && packet.header.dst == *self.identity() {
+            self.prober.hear(&packet.header);
+        }
         self.settle(now);
         result.map_err(|error| Refusal::Other(error.to_string()))
     }
@@ -198,13 +209,11 @@ impl Detector {
         let member =
             member.filter(|member| member.id().boot() == boot && member.state() != State::Down).cloned();
         let (Some(member), Some(token)) = (member, self.timers.token()) else { return false };
-        let (member_id, incarnation) = (member.id().clone(), member.incarnation());
         if member.state() == State::Alive {
-            let suspect = Member::new(member_id.clone(), incarnation, State::Suspect);
-            let result = self.foca.apply_many(std::iter::once(suspect), true, &mut self.runtime);
-            self.note(now, result);
+            self.raise_suspicion(now, &member);
             self.gossip(now);
         }
+        let (member_id, incarnation) = (member.id().clone(), member.incarnation());
         let time = self.config.suspicion_with_evidence.min(self.config.suspicion_at(self.tuned_for.0));
         self.timers.hasten(now + time, Timer::ChangeSuspectToDown { member_id, incarnation, token });
         true
@@ -232,8 +241,9 @@ impl Detector {
         self.timers = Timers::default();
         self.health = LocalHealth::default();
         self.doubted.clear();
-        self.probing = false;
-        self.incarnation = 0;
+        self.prober.cancel();
+        self.verdicts.clear();
+        self.last_packet = None;
         let result = self.foca.apply_many(alive.into_iter(), false, &mut self.runtime);
         self.note(now, result);
         self.standstill = Some(Standstill::Renewed);
@@ -242,20 +252,97 @@ impl Detector {
     /// Fires every timer that is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.pop_due(now) {
-            if !self.may_fire(&timer) {
-                continue;
+            match timer {
+                // The probes are this crate's own; of foca's they have the timers and the messages.
+                Timer::ProbeRandomMember(token) => self.probe(now, token),
+                Timer::SendIndirectProbe { probed_id, .. } => self.probe_through_others(&probed_id),
+                timer if self.may_fire(&timer) => self.fire(now, timer),
+                _ => {}
             }
-            let ends_probe = matches!(timer, Timer::ProbeRandomMember(_)) && self.probing;
-            let result = self.foca.handle_timer(timer, &mut self.runtime);
-            let missed = self.note(now, result);
-            match missed {
-                _ if !ends_probe => {}
-                None => self.health.probe_answered(),
-                Some((member, incarnation)) => {
-                    self.health.probe_missed();
-                    self.doubted.insert(member.node().clone(), (member, incarnation));
-                }
+        }
+    }
+
+    fn fire(&mut self, now: Instant, timer: Timer) {
+        let judged = match &timer {
+            Timer::ChangeSuspectToDown { member_id, .. } => Some(member_id.node().clone()),
+            _ => None,
+        };
+        let result = self.foca.handle_timer(timer, &mut self.runtime);
+        self.note(now, result);
+        let verdict = judged.and_then(|node| self.member(&node).cloned());
+        self.verdicts.extend(verdict.filter(|member| member.state() == State::Down));
+    }
+
+    /// Judges the probe of the period that ends, and begins the next one.
+    fn probe(&mut self, now: Instant, token: TimerToken) {
+        match self.prober.finish() {
+            None => {}
+            Some(Outcome::Answered) => self.health.probe_answered(),
+            Some(Outcome::Missed(member_id, incarnation)) => {
+                self.miss(now, member_id, incarnation, token);
             }
+        }
+        let own = self.foca.identity();
+        let others = self.foca.iter_membership_state().filter(|member| member.id().node() != own.node());
+        // Where nobody is left, foca asks for the timer again once somebody is there.
+        let Some((target, number)) = self.prober.start(own.node(), others) else { return };
+        self.send(&target, Message::Ping(number));
+        self.timers
+            .insert(now + self.config.probe_rtt, Timer::SendIndirectProbe { probed_id: target, token });
+        self.timers.insert(now + self.config.probe_period, Timer::ProbeRandomMember(token));
+    }
+
+    /// A member did not answer: it is suspected from now on. One that is down or replaced by now says nothing about this
+    /// node's health, for it was no longer there to answer.
+    fn miss(&mut self, now: Instant, member_id: Identity, incarnation: Incarnation, token: TimerToken) {
+        let same = |member: &&Member| *member.id() == member_id && member.state() != State::Down;
+        let Some(member) = self.member(member_id.node()).filter(same).cloned() else { return };
+        self.health.probe_missed();
+        if member.incarnation() == incarnation {
+            self.raise_suspicion(now, &member);
+            let timer = Timer::ChangeSuspectToDown { member_id: member_id.clone(), incarnation, token };
+            self.timers.insert(now + self.suspicion(), timer);
+        }
+        self.doubted.insert(member_id.node().clone(), (member_id, incarnation));
+    }
+
+    fn probe_through_others(&mut self, probed: &Identity) {
+        let own = self.foca.identity().node();
+        let others = self.foca.iter_membership_state().filter(|member| member.id().node() != own);
+        let asked = self.prober.ask_others(probed, self.config.indirect_probes, others);
+        let Some((helpers, probe_number)) = asked else { return };
+        for helper in helpers {
+            self.send(&helper, Message::PingReq { target: probed.clone(), probe_number });
+            // A helper says nothing where it does not reach the member either. Where half of the cluster is away, misses
+            // would then look like isolation.
+            if self.health.is_uncertain() {
+                self.send(&helper, Message::Ping(probe_number));
+            }
+        }
+    }
+
+    /// Somebody has answered this node.
+    pub(crate) fn was_heard(&mut self) {
+        self.health.was_heard();
+    }
+
+    /// Sends a message without news: the answer brings some, and gossip many more.
+    fn send(&mut self, to: &Identity, message: Message<Identity>) {
+        let src = self.identity().clone();
+        let header = Header { src, src_incarnation: self.incarnation(), dst: to.clone(), message };
+        let mut packet = Vec::new();
+        match PostcardCodec.encode_header(&header, &mut packet) {
+            Ok(()) => self.runtime.send_to(to.clone(), &packet),
+            Err(_) => self.complaints += 1,
+        }
+    }
+
+    /// Makes a member suspect that is not yet, and tells.
+    fn raise_suspicion(&mut self, now: Instant, member: &Member) {
+        if member.state() == State::Alive {
+            let suspect = Member::new(member.id().clone(), member.incarnation(), State::Suspect);
+            let result = self.foca.apply_many(std::iter::once(suspect), true, &mut self.runtime);
+            self.note(now, result);
         }
     }
 
@@ -334,14 +421,16 @@ impl Detector {
         self.standstill.take()
     }
 
+    /// Whom this node itself has declared down since the last call.
+    pub(crate) fn take_verdicts(&mut self) -> Vec<Member> {
+        std::mem::take(&mut self.verdicts)
+    }
+
     /// The next datagram to send.
     pub(crate) fn poll_send(&mut self) -> Option<(NodeId, Bytes)> {
         loop {
             let (to, packet) = self.runtime.to_send()?;
-            let header: Result<Header<Identity>, _> = PostcardCodec.decode_header(&mut &packet[..]);
-            if let Ok(header) = header {
-                self.incarnation = header.src_incarnation;
-            }
+            self.last_packet = Some(packet.clone());
             // foca keeps former identities of its own node as members that are down, and calls them now and then.
             if to.node() == self.identity().node() {
                 continue;
@@ -370,6 +459,9 @@ impl Detector {
 
     /// Forgets members that are down until all of these fit into the table.
     fn make_room(&mut self, now: Instant, mut named: Vec<NodeId>) -> Result<(), Refusal> {
+        if self.foca.iter_membership_state().len() + named.len() <= MEMBERS_MAX {
+            return Ok(());
+        }
         named.sort_unstable();
         named.dedup();
         loop {
@@ -385,44 +477,42 @@ impl Detector {
         }
     }
 
-    /// Returns who is suspected now.
-    fn note(&mut self, now: Instant, result: Result<(), foca::Error>) -> Option<(Identity, Incarnation)> {
+    fn note(&mut self, now: Instant, result: Result<(), foca::Error>) {
         if let Err(error) = result {
             self.complaints += 1;
             tracing::debug!(%error, "the failure detector complained");
         }
-        self.settle(now)
+        self.settle(now);
     }
 
-    /// Takes over what foca left in its runtime, except what it sends. Returns who is suspected now, which foca does
-    /// where a probe was missed.
-    fn settle(&mut self, now: Instant) -> Option<(Identity, Incarnation)> {
-        let mut suspected = None;
+    /// Takes over what foca left in its runtime, except what it sends.
+    fn settle(&mut self, now: Instant) {
         while let Some((after, timer)) = self.runtime.to_schedule() {
             let after = after.min(Duration::from_secs(u64::from(u32::MAX)));
-            match &timer {
-                Timer::ChangeSuspectToDown { member_id, incarnation, .. } => {
-                    suspected = Some((member_id.clone(), *incarnation));
-                }
-                Timer::SendIndirectProbe { .. } => self.probing = true,
-                _ => {}
-            }
             self.timers.insert(now + after, timer);
         }
+        let mut stopped = false;
         while let Some(notification) = self.runtime.to_notify() {
-            self.standstill = match notification {
+            stopped = match notification {
                 OwnedNotification::Rejoin(_) => {
-                    self.incarnation = 0;
-                    Some(Standstill::Renewed)
+                    self.last_packet = None;
+                    self.standstill = Some(Standstill::Renewed);
+                    true
                 }
-                OwnedNotification::Idle => Some(Standstill::Idle),
+                OwnedNotification::Idle => {
+                    self.standstill = Some(Standstill::Idle);
+                    true
+                }
+                // It has asked for its timers anew.
+                OwnedNotification::Active => false,
                 // Everything about others is read off the table, where a suspect can be seen too.
                 _ => continue,
             };
-            // foca has dropped the probe that was under way.
-            self.probing = false;
+            self.prober.cancel();
         }
-        suspected
+        if stopped {
+            self.timers.stop_probing();
+        }
     }
 }
 

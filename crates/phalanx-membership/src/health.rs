@@ -9,6 +9,8 @@
 const MULTIPLIER_MAX: u32 = 8;
 /// So many probes missed in a row mean that the node is cut off: it need not declare each member down to know that.
 const MISSES_OF_THE_ISOLATED: u32 = 5;
+/// So many missed in a row are rare at any loss that one can work with, and leave three periods to find out more.
+const MISSES_OF_THE_UNCERTAIN: u32 = 2;
 
 /// How far a node may trust its own judgement of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +25,16 @@ impl LocalHealth {
     pub(crate) fn probe_answered(&mut self) {
         self.misses = 0;
         self.score = self.score.saturating_sub(1);
+    }
+
+    /// Somebody has answered something else: so this node is heard.
+    pub(crate) fn was_heard(&mut self) {
+        self.misses = 0;
+    }
+
+    /// Whether enough was missed that this node should make sure that it is heard at all.
+    pub(crate) fn is_uncertain(self) -> bool {
+        self.misses >= MISSES_OF_THE_UNCERTAIN
     }
 
     pub(crate) fn probe_missed(&mut self) {
@@ -59,6 +71,17 @@ mod tests {
         assert_eq!(health.multiplier(), MULTIPLIER_MAX);
         health.probe_answered();
         assert_eq!(health.multiplier(), MULTIPLIER_MAX - 1);
+    }
+
+    #[test]
+    fn who_is_heard_is_not_isolated() {
+        let mut health = LocalHealth::default();
+        (0..4).for_each(|_| health.probe_missed());
+        assert!(health.is_uncertain());
+        health.was_heard();
+        assert!(!health.is_uncertain());
+        health.probe_missed();
+        assert!(!health.is_isolated());
     }
 
     #[test]

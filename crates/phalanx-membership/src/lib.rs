@@ -20,6 +20,7 @@ mod membership;
 mod observations;
 mod outbox;
 mod peers;
+mod probe;
 mod random;
 mod record;
 mod roster;

@@ -344,17 +344,23 @@ impl Membership {
         while let Some((boot, address)) = self.peers.pop_due(now, &self.config) {
             self.detector.announce(now, Identity::new(boot, address));
         }
+        if self.roster_changed {
+            self.observations.look_again();
+        }
         let members_changed =
             self.observations.refresh_members(now, &self.detector, &self.roster, &mut self.events);
         if members_changed || self.roster_changed {
             self.observations.refresh_missing(now, &self.roster);
             self.revision += 1;
         }
+        self.tell_verdicts();
         self.detector.tune(now);
         self.watch_majority(now, members_changed || self.roster_changed);
         self.remind_suspects(now);
         self.give_up_missing(now);
         if std::mem::take(&mut self.roster_changed) {
+            // Also what was written since the members were compared.
+            self.observations.look_again();
             self.events.push(Event::Updated(self.roster.view().version()));
         }
         self.flush_detector();

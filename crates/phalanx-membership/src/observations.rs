@@ -33,6 +33,10 @@ const KEEP: Duration = Duration::from_secs(60);
 pub(crate) struct Observations {
     /// Every member in the detector's table but the local one.
     seen: BTreeMap<NodeId, Observation>,
+    /// The detector's table as it was compared last. Most inputs leave it as it is, and a glance shows that.
+    table: Vec<Member>,
+    /// Whether to compare even if the table is the same: the roster changed, or somebody is kept for a while.
+    stale: bool,
     /// Every node of the roster that counts in majorities and is not alive, with the time since which it is missing.
     missing_since: BTreeMap<NodeId, Instant>,
 }
@@ -70,6 +74,11 @@ impl Observations {
         roster: &Roster,
         events: &mut EventQueue,
     ) -> bool {
+        if !self.stale && detector.members().eq(&self.table) {
+            return false;
+        }
+        self.table.clear();
+        self.table.extend(detector.members().cloned());
         let mut count = 0;
         let mut changed: Vec<MemberView> = detector
             .members()
@@ -97,13 +106,20 @@ impl Observations {
                 kept
             });
         }
+        self.stale = self.seen.values().any(|seen| seen.kept_until.is_some());
         differs
+    }
+
+    /// The roster changed, and with it perhaps who counts.
+    pub(crate) fn look_again(&mut self) {
+        self.stale = true;
     }
 
     /// The detector begins anew and forgets who is down. Whoever is heard of again soon has come up, and is not new.
     pub(crate) fn keep_the_down(&mut self, now: Instant) {
         for seen in self.seen.values_mut().filter(|seen| !seen.view.liveness.is_alive()) {
             seen.kept_until = Some(now + KEEP);
+            self.stale = true;
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use phalanx_base::{NodeId, RosterView};
+use phalanx_base::{NodeId, RosterView, planted};
 
 use crate::record::{RECORD_VERSION_MAX, Record, Standing};
 
@@ -77,7 +77,8 @@ impl Roster {
             return self.refute(&record);
         }
         if let Some(known) = self.others.get_mut(record.node()) {
-            if !record.supersedes(known) {
+            let older_wins = planted!("older-record-wins") && known.version > record.version;
+            if !record.supersedes(known) && !older_wins {
                 return Merge::Unchanged;
             }
             *known = record;

@@ -94,6 +94,12 @@ impl Timers {
         }
     }
 
+    /// Drops the timers of the probe: nobody is to be probed until the detector asks for it anew.
+    pub(crate) fn stop_probing(&mut self) {
+        self.set.remove(&Slot::Probe);
+        self.set.remove(&Slot::IndirectProbe);
+    }
+
     /// When the next one is due.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.set.values().map(|(deadline, _)| *deadline).min()

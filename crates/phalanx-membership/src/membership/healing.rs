@@ -36,6 +36,9 @@ impl Membership {
         let across = self.detector.holds_down(sender) && self.is_smaller_side();
         let isolated = answered && self.is_isolated();
         if !across && !isolated {
+            if answered {
+                self.detector.was_heard();
+            }
             return;
         }
         self.counters.resets += 1;

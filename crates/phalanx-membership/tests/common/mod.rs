@@ -47,6 +47,8 @@ pub(crate) struct Cluster {
     nodes: BTreeMap<NodeId, Membership>,
     /// When each node wants its time.
     deadlines: BTreeMap<NodeId, Instant>,
+    /// The same in order, without those that sleep.
+    due: BTreeSet<(Instant, NodeId)>,
     in_flight: BTreeMap<(Instant, u64), Message>,
     cut: BTreeSet<(NodeId, NodeId)>,
     /// Who sleeps, and what has come for each meanwhile.
@@ -71,6 +73,7 @@ impl Cluster {
             config,
             nodes: BTreeMap::new(),
             deadlines: BTreeMap::new(),
+            due: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             cut: BTreeSet::new(),
             asleep: BTreeMap::new(),
@@ -148,7 +151,7 @@ impl Cluster {
     /// Stops a node at once; nobody is told.
     pub(crate) fn kill(&mut self, name: &str) {
         self.nodes.remove(&id(name)).expect("a node that runs");
-        self.deadlines.remove(&id(name));
+        self.set_deadline(&id(name), None);
     }
 
     /// The link between two nodes is lost; only the first one learns of it, and why.
@@ -158,6 +161,7 @@ impl Cluster {
 
     /// The node gets neither time nor messages from now on, as a process that is stopped.
     pub(crate) fn put_to_sleep(&mut self, name: &str) {
+        self.set_deadline(&id(name), None);
         self.asleep.insert(id(name), Vec::new());
     }
 
@@ -217,6 +221,11 @@ impl Cluster {
     /// Whether all that run have the same roster, hold each other for alive and nobody else.
     pub(crate) fn agrees(&self) -> bool {
         let alive: Vec<&NodeId> = self.nodes.keys().collect();
+        // What fails mostly, and costs little to look at, first.
+        let all_alive = |core: &Membership| alive.iter().all(|node| core.liveness(node) == Liveness::Alive);
+        if !self.nodes.values().all(all_alive) {
+            return false;
+        }
         let rosters: BTreeSet<Vec<u8>> = self.nodes.values().map(|core| core.snapshot().encode()).collect();
         rosters.len() <= 1
             && self.nodes.values().all(|core| {
@@ -273,16 +282,15 @@ impl Cluster {
 
     /// Goes to the next thing that happens, if that is not after `end`.
     fn step(&mut self, end: Instant) -> bool {
-        let message = self.in_flight.keys().next().map(|(at, _)| *at);
-        let awake = self.deadlines.iter().filter(|(node, _)| !self.asleep.contains_key(*node));
-        let timeout =
-            awake.map(|(node, at)| (*at, node)).min().map(|(at, node)| (at.max(self.now), node.clone()));
+        let message = self.in_flight.first_key_value().map(|((at, _), _)| *at);
+        let timeout = self.due.first().map(|(at, node)| (*at.max(&self.now), node));
         match (message, timeout) {
-            (Some(at), timer) if at <= end && timer.as_ref().is_none_or(|(due, _)| at <= *due) => {
+            (Some(at), timer) if at <= end && timer.is_none_or(|(due, _)| at <= due) => {
                 self.now = at;
                 self.deliver();
             }
             (_, Some((at, node))) if at <= end => {
+                let node = node.clone();
                 self.now = at;
                 self.nodes.get_mut(&node).expect("it was just found").handle_timeout(at);
                 self.drain_outputs(&node);
@@ -315,14 +323,12 @@ impl Cluster {
 
     fn drain_outputs(&mut self, node: &NodeId) {
         let Some(core) = self.nodes.get_mut(node) else { return };
-        match core.poll_timeout() {
-            Some(at) => self.deadlines.insert(node.clone(), at),
-            None => self.deadlines.remove(node),
-        };
+        let deadline = core.poll_timeout();
         let transmits: Vec<_> = std::iter::from_fn(|| core.poll_transmit()).collect();
         let events: Vec<_> = std::iter::from_fn(|| core.poll_event()).collect();
+        self.set_deadline(node, deadline);
         for transmit in transmits {
-            self.send(node, &transmit);
+            self.send(node, transmit);
         }
         for event in events {
             if let Event::Joined(member) = &event {
@@ -335,8 +341,25 @@ impl Cluster {
         }
     }
 
-    fn send(&mut self, from: &NodeId, transmit: &Transmit) {
-        let Transmit { to, channel, payload } = transmit.clone();
+    fn set_deadline(&mut self, node: &NodeId, at: Option<Instant>) {
+        let at = at.filter(|_| !self.asleep.contains_key(node));
+        let before = match at {
+            Some(at) => self.deadlines.insert(node.clone(), at),
+            None => self.deadlines.remove(node),
+        };
+        if before == at {
+            return;
+        }
+        if let Some(before) = before {
+            self.due.remove(&(before, node.clone()));
+        }
+        if let Some(at) = at {
+            self.due.insert((at, node.clone()));
+        }
+    }
+
+    fn send(&mut self, from: &NodeId, transmit: Transmit) {
+        let Transmit { to, channel, payload } = transmit;
         let cap = if channel == Channel::Datagram { DATAGRAM_BYTES_MAX } else { SYNC_BYTES_MAX };
         assert!(payload.len() <= cap, "{} bytes on {channel:?}", payload.len());
         self.bytes_sent += payload.len() as u64;
@@ -345,7 +368,7 @@ impl Cluster {
         }
         let elapsed = self.elapsed();
         let scripted = self.script.as_mut().is_some_and(|script| script(elapsed, from, &to, channel));
-        let cut = self.cut.contains(&(from.clone(), to.clone()));
+        let cut = !self.cut.is_empty() && self.cut.contains(&(from.clone(), to.clone()));
         if scripted || cut {
             return;
         }
