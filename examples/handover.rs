@@ -9,8 +9,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use phalanx::{
-    Control, EventContext, EventHandler, JobClass, JobHandler, NodeStatus, Nothing, Secret, StaticPeers,
-    SystemEntropy, TaskContext, TaskError, Worker,
+    Control, DrainOptions, EventContext, EventHandler, JobClass, JobHandler, NodeStatus, Nothing, Secret,
+    StaticPeers, SystemEntropy, TaskContext, TaskError, Worker,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -126,12 +126,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ledger.enter(timeout(PATIENCE, handled.recv()).await?.ok_or("nobody handles events")?);
     }
     println!("after {} parcels {} begins to leave", ledger.tally.count, leaver.id());
-    let leaving = tokio::spawn(async move { leaver.shutdown().await });
+    let leaving = tokio::spawn(async move {
+        let drained = leaver.drain(DrainOptions::default()).await.finished().await;
+        leaver.shutdown().await;
+        drained
+    });
     while !ledger.ended {
         ledger.enter(timeout(PATIENCE, handled.recv()).await?.ok_or("nobody handles events")?);
     }
-    leaving.await?;
-
+    let drained = leaving.await?;
+    println!("{owner} has given {} of {} workers away", drained.moved, drained.total);
+    assert_eq!((drained.moved, drained.blocked.len()), (drained.total, 0), "nothing was in the way");
     for (on, first, last) in &ledger.batches {
         println!("  handled on {on}: parcels {first} to {last}");
     }

@@ -4,9 +4,11 @@
 
 mod by_hand;
 mod calls;
+mod drain;
 mod failures;
 mod forwarding;
 mod joins;
+mod mass_failure;
 mod operations;
 mod owner_crash;
 mod refusals;

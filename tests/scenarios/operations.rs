@@ -76,7 +76,19 @@ async fn a_worker_stands_by_stops_and_is_ready_again_and_its_tasks_hear_of_it() 
     assert_eq!(refused, Err(CallError::NotExecuted(Reason::NotReady(NodeStatus::Standby))));
     near.request::<Probe>(Ask::Echo(2, "still here".to_owned())).await.unwrap();
 
-    assert_eq!(far.stop(Duration::from_secs(1)).await, Ok(NodeStatus::Stopping));
+    let before = far.stop_progress().await.unwrap();
+    assert_eq!((before.status, before.tasks, before.told), (NodeStatus::Standby, 2, 0));
+    assert_eq!(far.stop(Duration::from_secs(3)).await, Ok(NodeStatus::Stopping));
+    until("only the deaf one is left, and is to be ended soon", async || {
+        let progress = far.stop_progress().await.unwrap();
+        let [left] = &progress.named[..] else { return false };
+        assert_eq!((progress.status, progress.tasks, progress.told), (NodeStatus::Stopping, 1, 1));
+        assert_eq!((&left.task, left.class.name.as_str()), (deaf.id(), "probe"));
+        assert!(left.ends_in_ms.is_some_and(|ends_in| ends_in <= 3_000), "{left:?}");
+        assert_eq!(cluster.worker("state-w").stop_progress().await.map(|here| here.tasks), Some(1));
+        true
+    })
+    .await;
     assert_eq!(soon("it stops", watching.output()).await, Ok("told to stop".to_owned()));
     assert_eq!(soon("it is ended", deaf.output()).await, Err(phalanx::TaskError::Stopped));
     until("it has stopped", async || near.status().await == Ok(NodeStatus::Stopped)).await;

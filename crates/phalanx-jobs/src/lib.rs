@@ -34,19 +34,25 @@ pub use config::{
     CLAIM_RETRY, Config, DISCONNECT_GRACE, LINGER, LOST_PROXY_KEPT, OFFER_MARGIN, OFFER_RETRY, OWNER_HELD_MIN,
 };
 pub use context::{BlockingPanicked, CommandReply, EmitError, RequestContext, Signal, TaskContext};
-pub use control::{ControlEvent, Handle, Proxy, ProxyCall, ShardCore, WorkerLink};
+pub use control::{
+    BLOCKED_NAMED_MAX, BlockReason, Blocked, ControlEvent, DrainProgress, Handle, LossCounts, MASS_KNOWN_MIN,
+    MASS_WINDOW, MassChange, MassFailure, Proxy, ProxyCall, ShardCore, WorkerLink,
+};
 #[cfg(feature = "tokio")]
 pub use driver::{
-    Accepted, ControlConfig, ControlService, Dial, GossipStream, NodeSummary, Nodes, OperationError,
-    TaskHandle, Tasks, WorkerChange, WorkerHandle, WorkerInfo, WorkerService, WorkerSettings, WorkerView,
-    accept,
+    Accepted, ControlConfig, ControlService, Dial, Drain, DrainOptions, GossipStream, NodeSummary, Nodes,
+    OperationError, TaskHandle, Tasks, WorkerChange, WorkerHandle, WorkerInfo, WorkerService, WorkerSettings,
+    WorkerView, accept,
 };
 pub use events::{
     Cursor, EVENTS_IN_FLIGHT_BYTES_MAX, EVENTS_IN_FLIGHT_MAX, Entry, LOGS_MAX, Log, Outbox, Received,
 };
 pub use handler::{EventContext, EventHandler, JobHandler};
 pub use observe::{NoObserver, Observation, Observer};
-pub use operations::{NodeInfo, Operation, OperationReply, Operations, TASKS_PAGE_MAX, TaskInfo};
+pub use operations::{
+    NodeInfo, Operation, OperationReply, Operations, STOPPING_NAMED_MAX, StopProgress, StoppingTask,
+    TASKS_PAGE_MAX, TaskInfo,
+};
 pub use outcome::{CallError, Cap, Outcome, REASON_TEXT_BYTES_MAX, Reason, TaskEnd, TaskError};
 pub use ownership::{
     Acting, Arbiter, Finder, FinderConfig, GIVING_PAUSE, GIVING_STEP_MAX, Giving, Holding,

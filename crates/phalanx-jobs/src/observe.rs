@@ -17,6 +17,8 @@ pub enum Observation<'a> {
         control: &'a Boot,
         /// Its fence.
         fence: Fence,
+        /// Whether the owner before has handed the worker over.
+        given: bool,
     },
     /// The owner is lost, and there is none now.
     Orphaned {

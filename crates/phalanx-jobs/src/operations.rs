@@ -50,6 +50,8 @@ pub enum Operation {
         /// How long they may take, in milliseconds.
         grace_ms: u64,
     },
+    /// How far it is with stopping. A worker of an earlier version does not know the question, and says that it is malformed.
+    Stopping,
 }
 
 /// How many tasks one answer names.
@@ -71,6 +73,36 @@ pub enum OperationReply {
     },
     /// To [`Operation::Labels`], and the labels after [`Operation::SetLabels`].
     Labels(Labels),
+    /// To [`Operation::Stopping`].
+    Stopping(StopProgress),
+}
+
+/// How many tasks the answer to [`Operation::Stopping`] names: as many as somebody reads. The rest is counted, and
+/// [`Operation::Tasks`] names them.
+pub const STOPPING_NAMED_MAX: usize = 16;
+
+/// How far a worker is with stopping.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopProgress {
+    /// How it is: `Stopping` while tasks that it was told to stop with still run, `Stopped` when none is left.
+    pub status: NodeStatus,
+    /// How many tasks run.
+    pub tasks: u32,
+    /// How many of these were told to stop.
+    pub told: u32,
+    /// The tasks that run, those first that may run for the longest time; [`STOPPING_NAMED_MAX`] at most.
+    pub named: Vec<StoppingTask>,
+}
+
+/// A task that runs on a worker that may be stopping.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoppingTask {
+    /// Its id.
+    pub task: TaskId,
+    /// Its class.
+    pub class: ClassName,
+    /// In how many milliseconds it is ended if it has not ended by itself; `None` for one that was not told to stop.
+    pub ends_in_ms: Option<u64>,
 }
 
 /// What a worker says of itself.

@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use phalanx_base::planted;
+
 use crate::outcome::{Cap, Reason, TaskEnd};
 use crate::wire::{CallId, CommandStream, OnDisconnect, TaskId};
 
@@ -83,6 +85,11 @@ impl TaskTable {
         self.running_tasks().map(|(task, _)| task.clone()).collect()
     }
 
+    /// The tasks that run, in the order of their ids, and when each is ended that was told to stop.
+    pub fn stopping(&self) -> impl Iterator<Item = (&TaskId, Option<Instant>)> {
+        self.running_tasks().map(|(task, running)| (task, running.stop_at))
+    }
+
     /// A task starts. Its id is the id of a call that has never begun, so it is new.
     pub fn start(&mut self, task: TaskId, on_disconnect: OnDisconnect) {
         let running = Running {
@@ -148,7 +155,13 @@ impl TaskTable {
     /// A call wants to know how a task ends.
     pub fn watch(&mut self, task: &TaskId, call: &CallId) -> Watch {
         match self.tasks.get_mut(task) {
-            Some(State::Ended(end)) => Watch::Ended(end.clone()),
+            Some(State::Ended(end)) => {
+                let told = end.clone();
+                if planted!("changing-end") {
+                    *end = TaskEnd::Stopped;
+                }
+                Watch::Ended(told)
+            }
             Some(State::Running(running)) if running.watchers.len() >= WATCHERS_MAX => {
                 Watch::Refused(Reason::Busy(Cap::Tasks))
             }

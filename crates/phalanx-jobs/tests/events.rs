@@ -287,11 +287,15 @@ fn a_new_boot_of_the_worker_ends_what_was_followed() {
     world.connect("a");
     world.settle();
     assert_eq!(world.control("a").forgotten, forgotten, "its handlers are told the end first");
-    assert!(!world.control("a").core.follows(&common::node("w"), generation, &task));
+    assert!(
+        world.control("a").core.follows(&common::node("w"), generation, &task),
+        "its state is kept for that"
+    );
     // The handler of the old boot returns into the new one: nothing is acknowledged, and it is told the rest.
     world.handle_one("a");
     world.automatic = true;
     world.settle();
+    assert!(!world.control("a").core.follows(&common::node("w"), generation, &task));
     assert_eq!(world.control("a").told_end, [(task, 2)], "what waited is lost with the link");
     assert_eq!(world.fence("a"), Some(1), "a new boot counts its fences anew");
     assert_eq!(world.worker.core.running_tasks(), 0);

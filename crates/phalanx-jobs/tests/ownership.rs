@@ -1,4 +1,57 @@
 //! Who hosts a worker's proxy: claims, refusals, releases, losses.
+//!
+//! Each line of the ownership protocol, and the scenario that walks it. Where no file is named it is in this one; `claims`,
+//! `tokens`, `handover`, `drain`, `calls`, `events` are the files beside it; `finder`, `pacer`, `session`, `arbiter` are unit
+//! tests of the core of that name; `scenarios` are whole clusters on real sockets.
+//!
+//! | worker | scenario |
+//! |---|---|
+//! | orphan: dials last owner, standbys, what discovery found | `finder::an_orphan_dials_its_last_owner_and_the_standbys_first`, `finder::whoever_is_found_late_is_dialled_at_once` |
+//! | full jitter: ten seconds at most in the first minute, then thirty | `finder::rounds_wait_no_longer_than_their_window` |
+//! | owned: new work only under the present generation | `calls::another_boot_is_refused_at_both_doors` |
+//! | … and fence, else *fenced* | `calls::a_call_under_an_old_fence_does_not_run_and_one_accepted_before_is_answered`, `claims::a_call_that_overtakes_the_word_of_the_next_owner_is_fenced_and_runs_nowhere` |
+//! | refreshes what its owner knows of the roster from the beats | `claims::what_the_owner_has_learnt_since_counts_against_a_claim` |
+//! | 15 s without a frame under the present fence: closes the link, orphan | [`silence_ends_the_session_at_both_ends`], `session::only_the_present_fence_is_a_sign_of_life` |
+//! | … and runs nothing until the next grant | `claims::a_worker_without_an_owner_runs_nothing_until_the_next_grant` |
+//! | redirect: links to the owner beside the present one | [`who_does_not_act_sends_the_worker_on`], `finder::the_next_owner_is_dialled_beside_the_present_one` |
+//! | redirect to an owner that is out of reach: by relay, reported after two failures | absent as yet; the owner names it: `drain::a_worker_that_goes_is_counted_and_one_that_cannot_link_is_said_to_be_so` |
+//! | accepts: no live owner | [`the_first_claim_gives_fence_one_and_a_worker_that_is_ready`], [`a_standby_takes_over_from_a_crashed_owner`] |
+//! | accepts: a valid handover token | [`a_worker_is_given_to_its_acting_owner_once_the_roster_has_settled`] |
+//! | accepts: the same control node in a newer boot | `claims::a_newer_boot_of_the_owner_wins_although_the_worker_has_not_noticed_that_the_older_one_is_gone` |
+//! | accepts: … or on a newer link, and not on an older one | [`an_owner_that_has_lost_its_memory_gets_a_greater_fence_on_a_newer_link`], `claims::an_older_link_of_the_same_boot_does_not_win` |
+//! | accepts: greater (roster, name), the present one held for ten seconds and seen down | [`a_claim_against_one_that_is_seen_down_wins_after_it_was_held_for_a_while`], `claims::of_two_that_know_the_same_the_greater_name_wins_and_who_knows_less_loses` |
+//! | fence: above the issued one and the claimant's last one | `arbiter::an_orphan_takes_the_first_and_a_live_owner_stays`, `arbiter::fences_grow` |
+//! | to the new owner: snapshot and last checkpoint | `events::after_a_crash_the_standby_goes_on_from_the_checkpoint` |
+//! | to the former one: stand down; replies pass for ten seconds more | [`a_worker_is_given_to_its_acting_owner_once_the_roster_has_settled`], [`on_a_shared_link_too_a_call_of_the_former_owner_waits_no_longer_than_the_linger`] |
+//! | else refuses, and names owner and fence | `claims::the_worker_says_who_has_it_and_the_claimant_asks_that_one` |
+//! | token refused: other worker, boot, fence, receiver, cursors | `tokens::a_token_is_refused_unless_all_of_it_is_so`, `tokens::a_token_that_somebody_else_brings_is_refused`, `tokens::a_token_of_a_boot_that_is_over_opens_nothing` |
+//! | … the last acknowledgement is still on its way | [`a_token_opens_nothing_once_something_else_was_acknowledged`] |
+//!
+//! | control node | scenario |
+//! |---|---|
+//! | claims as acting owner: an orphan | [`the_first_claim_gives_fence_one_and_a_worker_that_is_ready`] |
+//! | … one whose present owner it is itself | [`an_owner_that_has_lost_its_memory_gets_a_greater_fence_on_a_newer_link`] |
+//! | … one whose present owner it sees down | [`a_claim_against_one_that_is_seen_down_wins_after_it_was_held_for_a_while`] |
+//! | … one that it was offered | [`who_asks_before_the_owner_knows_the_plan_gets_its_answer_when_it_does`] |
+//! | does not claim what is another one's | [`who_does_not_act_sends_the_worker_on`] |
+//! | refused: stands by, asks the present owner, claims again | [`a_claim_is_refused_while_the_owner_lives_and_repeated`], [`a_refused_claim_of_one_that_acts_no_more_ends_in_a_redirect`] |
+//! | active on a fence above the known one; lower ones count nowhere | [`a_lower_fence_than_the_known_one_is_not_believed`], [`what_was_under_way_when_a_worker_is_taken_back_at_once_is_no_violation`] |
+//! | gives away: another one acts, the roster has settled | [`a_worker_is_given_to_its_acting_owner_once_the_roster_has_settled`] |
+//! | … and the pace allows | `handover::so_many_workers_move_in_a_second_and_so_many_at_one_time`, `pacer` |
+//! | … and it sees more than half of the roster; else it gives nothing and takes in orphans | [`who_leaves_does_not_wait_and_who_sees_too_few_gives_nothing`], `claims::the_smaller_side_takes_in_who_has_no_owner` |
+//! | the receiver takes it if it computes itself acting owner | [`a_receiver_that_is_not_the_owner_any_more_declines_and_one_that_never_asks_is_given_up`] |
+//! | from its offer on the giver neither handles nor acknowledges | `handover::from_its_offer_on_the_owner_handles_and_acknowledges_nothing`, [`an_owner_waits_for_its_handlers_before_it_offers`] |
+//! | declined: owner as before, tried again after ten seconds | [`a_receiver_that_is_not_the_owner_any_more_declines_and_one_that_never_asks_is_given_up`], `handover::a_word_of_a_handover_that_is_over_means_nothing` |
+//! | refused by the worker: the claim is repeated, the offer grows old | `tokens::an_offer_that_is_too_old_is_not_used_and_made_anew` |
+//! | thirty seconds: owner as before, tried again after ten | `handover::an_offer_that_is_not_answered_ends_and_the_events_that_waited_are_handled` |
+//! | an offer cannot be taken back | `handover::an_offer_cannot_be_taken_back_and_the_receiver_gives_the_worker_back_itself` |
+//! | states for another boot are dropped | `tokens::an_offer_of_a_boot_that_is_over_is_declined_with_its_states` |
+//! | told to stand down: it stands by. (*Fenced* needs no step of its own: whoever fences a call has said so on the control lane) | [`a_worker_is_given_to_its_acting_owner_once_the_roster_has_settled`], `claims::a_call_that_overtakes_the_word_of_the_next_owner_is_fenced_and_runs_nowhere` |
+//! | link lost: not connected at once | [`a_lost_link_is_said_at_once`] |
+//! | … forgotten after 120 s, and nothing more is said; a new link begins anew | `claims::a_lost_worker_is_not_connected_for_two_minutes_and_forgotten_then` |
+//! | asked for a worker that has moved: says so, and the caller asks again | `claims::whoever_is_asked_for_a_worker_that_has_moved_says_so`, `scenarios::joins` |
+//! | an owner that lives and cannot reach its worker, not even by relay: a standby claims | absent as yet |
+//! | who leaves gives everything away, then goes | `drain`, `scenarios::drain`, `scenarios::joins` |
 
 mod common;
 
@@ -463,4 +516,39 @@ fn a_lower_fence_than_the_known_one_is_not_believed() {
     let core = &mut world.controls.get_mut("a").unwrap().core;
     core.handle_frame(world.now, link, Lane::Control, &lane[0]);
     assert!(!world.hosts("a"));
+}
+
+#[test]
+fn a_copy_of_an_offer_that_was_taken_is_not_declined() {
+    use common::To;
+    let mut world = World::attached();
+    let task = phalanx_jobs::wire::TaskId(world.call("a", start()));
+    world.settle();
+    world.automatic = false;
+    let link_of_a = world.links_of("a")[0];
+    let link = world.connect("b");
+    let exchange = |world: &mut World| {
+        while world.deliver(link, To::Worker, Lane::Control)
+            || world.deliver(link, To::Control, Lane::Control)
+        {}
+    };
+    world.set_view("b", |view| view.acting = Some("b"));
+    exchange(&mut world);
+    assert!(world.deliver_word("a", "b"), "b asks");
+    // b asks again while the offer is under way, so that a copy of it follows.
+    world.jump(phalanx_jobs::CLAIM_RETRY);
+    exchange(&mut world);
+    world.set_view("a", |view| (view.acting, view.leaving) = (Some("b"), true));
+    world.emit(&task, bytes("1"));
+    while world.deliver(link_of_a, To::Control, Lane::Event) {}
+    assert!(world.deliver_word("b", "a"), "a offers");
+    exchange(&mut world);
+    assert!(world.hosts("b"), "b has taken it, and a does not know");
+    assert!(world.deliver_word("a", "b"), "b asks again");
+    assert!(world.deliver_word("b", "a"), "a offers again");
+    world.deliver_word("a", "b");
+    assert_eq!(world.control("a").hand.len(), 0, "a handles nothing of what b will handle");
+    world.automatic = true;
+    world.settle();
+    assert_eq!(world.history.missing(world.worker.boot.generation), []);
 }

@@ -4,19 +4,17 @@ use std::borrow::Borrow;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use phalanx_base::{Address, AddressList, NodeId, Role};
+use phalanx_base::{Address, AddressList, Boot, NodeId, Role};
 use phalanx_discovery::Resolver;
 use phalanx_jobs::{
-    ControlConfig, ControlService, EventHandler, EventHandlers, JobClass, LINGER, Nodes, Spawn, Tasks,
-    WorkerHandle, WorkerInfo, WorkerService, WorkerSettings,
+    ControlConfig, ControlService, Drain, DrainOptions, EventHandler, EventHandlers, JobClass, Nodes, Spawn,
+    Tasks, WorkerHandle, WorkerInfo, WorkerService, WorkerSettings,
 };
 use phalanx_membership::driver::{MembershipHandle, RemoveFailed, drive};
 use phalanx_membership::{ClusterView, LocalMember, Membership};
 use phalanx_transport::Credential;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
 
 use crate::cluster::{self, Ownership};
 use crate::dial::connect;
@@ -29,10 +27,6 @@ use crate::setup::{Base, Setup, advertised, node_builder};
 
 /// Where a control node listens unless it is told: every interface, the cluster's usual port.
 const LISTEN: &str = "0.0.0.0:7000";
-
-/// How long a node that shuts down may take to hand over its workers: a hundred a second, and time for a worker that is
-/// slow to link to its next owner.
-const HAND_OVER_MAX: Duration = Duration::from_secs(60);
 
 /// How many lost workers wait to be dialled.
 const LOST_WORKERS_MAX: usize = 1_024;
@@ -75,6 +69,12 @@ impl Control {
     #[must_use]
     pub fn id(&self) -> &NodeId {
         &self.node.boot.node
+    }
+
+    /// Its name and its boot.
+    #[must_use]
+    pub fn boot(&self) -> &Boot {
+        &self.node.boot
     }
 
     /// Where its socket is bound.
@@ -148,36 +148,32 @@ impl Control {
         self.node.spawn.stopped().await;
     }
 
-    /// Leaves the cluster in order: hands every worker over to another control node, lets the tasks of this node stop, waits
-    /// for the calls that are under way, tells the others that it leaves, and closes every link. Callers and handlers of
-    /// events notice nothing of it. What cannot be handed over within a minute is released, and looks for its owner by
-    /// itself.
+    /// Gives all workers of this node to other control nodes, and takes no further one. There is no way back: the node stays
+    /// in the cluster and can be asked for anything, until [`shutdown`](Self::shutdown) or a restart. Callers and handlers
+    /// of events notice nothing of it. The [`Drain`] says how it goes, and what holds up the workers that are left; what is
+    /// left at the deadline is released, and looks for its owner by itself. Workers that nobody is there to take stay.
+    ///
+    /// Returns when the others have been told. Dropping the future, or the [`Drain`], leaves the node draining.
+    pub async fn drain(&self, options: DrainOptions) -> Drain {
+        // A membership that has stopped has nobody to tell, and the workers are gone with it.
+        if self.membership.drain().await.is_ok() {
+            // The shards are told before everybody else is, so that whoever asks them from here on asks about the new plan.
+            let _ = self.ownership.clone().wait_for(Ownership::is_leaving).await;
+        }
+        self.service.drain(options)
+    }
+
+    /// Leaves the cluster in order: hands every worker over to another control node, as [`drain`](Self::drain) does within a
+    /// minute, lets the tasks of this node stop, waits for the calls that are under way, tells the others that it leaves,
+    /// and closes every link. Who wants to give it another time, or to see how it goes, calls `drain` first.
     ///
     /// Dropping the future leaves the node on its way out; call it again to go on.
     pub async fn shutdown(&self) {
-        let tasks = self.node.stop_tasks(SHUTDOWN_GRACE);
-        tokio::join!(self.hand_over(), tasks);
+        let handed_over = async { self.drain(DrainOptions::default()).await.finished().await };
+        tokio::join!(handed_over, self.node.stop_tasks(SHUTDOWN_GRACE));
         // A membership that has stopped has nobody to tell.
         let _ = self.membership.leave().await;
         self.node.stop().await;
-    }
-
-    /// Gives all workers away, as far as anybody is there to take them.
-    async fn hand_over(&self) {
-        if self.membership.drain().await.is_err() {
-            return;
-        }
-        // The shards are told before everybody else is, so that whoever asks them from here on asks about the new plan.
-        let mut ownership = self.ownership.clone();
-        let handed_over = async {
-            let _ = ownership.wait_for(Ownership::is_leaving).await;
-            self.service.handed_over().await;
-        };
-        if timeout(HAND_OVER_MAX, handed_over).await.is_err() {
-            tracing::warn!("not every worker could be handed over: the rest is released");
-            self.service.release_all().await;
-            let _ = timeout(LINGER, self.service.handed_over()).await;
-        }
     }
 }
 
@@ -276,6 +272,7 @@ fn assemble(
         control: Some(ControlSide { service: service.clone(), gossip, lost_workers }),
         links: base.links,
         spawn: base.spawn,
+        store: environment.store.clone(),
     });
     let (owners_sender, ownership) = watch::channel(ownership);
     let start = |work| node.spawn.spawn(work);

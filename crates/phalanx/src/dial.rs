@@ -94,12 +94,9 @@ impl Dial for WorkerDial {
             let Some(node) = node else { return false };
             for address in &target.addresses {
                 for socket in sockets(address, resolver.as_ref()).await {
-                    match node.endpoint.dial(socket).await {
-                        Ok(link) => {
-                            node.adopt(link);
-                            return true;
-                        }
-                        Err(error) => log_failure(socket, &error),
+                    match dial(node.clone(), socket).await {
+                        (_, Ok(_)) => return true,
+                        (_, Err(error)) => log_failure(socket, &error),
                     }
                 }
             }

@@ -31,6 +31,16 @@ pub enum ClusterEvent {
         /// How many.
         count: u64,
     },
+    /// More than half of the workers that this node hosts, of four or more, were lost within thirty seconds without having
+    /// said that they stop: rather the way to them is lost than they are, and they run on. It is said once.
+    MassFailure {
+        /// How many were lost.
+        lost: usize,
+        /// Of how many.
+        known: usize,
+    },
+    /// Most of the workers that were lost in a mass failure are back, or have been lost for so long that they are forgotten.
+    MassFailureEnded,
     /// The reader was too slow: so many events were dropped.
     Missed {
         /// How many.
@@ -63,6 +73,10 @@ impl ClusterEvents {
                 }
                 Ok(WorkerChange::Labelled { worker }) => Some(ClusterEvent::Labelled { worker }),
                 Ok(WorkerChange::Redelivered { count }) => Some(ClusterEvent::Redelivered { count }),
+                Ok(WorkerChange::MassFailure { lost, known }) => {
+                    Some(ClusterEvent::MassFailure { lost, known })
+                }
+                Ok(WorkerChange::MassFailureEnded) => Some(ClusterEvent::MassFailureEnded),
                 Err(RecvError::Lagged(count)) => Some(ClusterEvent::Missed { count }),
                 Err(RecvError::Closed) => None,
             },

@@ -33,12 +33,13 @@ pub use phalanx_base::{
     Address, AddressList, Boot, Entropy, Fence, Generation, Labels, NodeId, NodeStatus, Role,
 };
 pub use phalanx_discovery::{Discover, Resolver, StaticPeers};
-pub use phalanx_jobs::wire::{OnDisconnect, Receipt, TaskId};
+pub use phalanx_jobs::wire::{ClassName, OnDisconnect, Receipt, TaskId};
 pub use phalanx_jobs::{
-    CallError, CallOptions, CommandReply, EmitError, EventContext, EventHandler, JobClass, JobHandler,
-    NoObserver, NodeInfo, NodeSummary, Nodes, Nothing, Observation, Observer, OperationError, Reason,
-    RequestContext, Signal, Spawn, TaskContext, TaskError, TaskHandle, TaskInfo, Tasks, Transfer,
-    TransferError, WorkerHandle, WorkerInfo,
+    BlockReason, Blocked, CallError, CallOptions, CommandReply, Drain, DrainOptions, DrainProgress,
+    EmitError, EventContext, EventHandler, JobClass, JobHandler, NoObserver, NodeInfo, NodeSummary, Nodes,
+    Nothing, Observation, Observer, OperationError, Reason, RequestContext, Signal, Spawn, StopProgress,
+    StoppingTask, TaskContext, TaskError, TaskHandle, TaskInfo, Tasks, Transfer, TransferError, WorkerHandle,
+    WorkerInfo,
 };
 pub use phalanx_membership::driver::RemoveFailed;
 pub use phalanx_membership::{ClusterView, Event as MemberEvent, Liveness, MemberView};

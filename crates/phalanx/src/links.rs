@@ -1,7 +1,8 @@
 //! Which links a node has, and which of two to the same peer stays.
 //!
 //! Two nodes that dial each other at once get two links. Both ends drop the same one without a word: the one dialled by
-//! the greater node id. While a link lives, another one dialled by the same end is refused.
+//! the greater node id. While a link lives, another one dialled by the same end is refused. An earlier boot of a peer is
+//! refused for as long as this node remembers a later one, whether that has a link or not.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,13 @@ use phalanx_transport::Link;
 pub(crate) struct LinkTable {
     me: NodeId,
     links: BTreeMap<NodeId, Link>,
+    /// The latest boot of each peer that ever had a link.
+    known: BTreeMap<NodeId, Generation>,
 }
+
+/// How many peers' boots are remembered: as many as a control node has workers at most. A peer beyond that is judged by
+/// its link alone.
+const KNOWN_MAX: usize = 131_072;
 
 /// What becomes of a new link.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,16 +30,25 @@ enum Choice {
 
 impl LinkTable {
     pub(crate) fn new(me: NodeId) -> Self {
-        Self { me, links: BTreeMap::new() }
+        Self { me, links: BTreeMap::new(), known: BTreeMap::new() }
     }
 
     pub(crate) fn has(&self, peer: &NodeId) -> bool {
         self.links.get(peer).is_some_and(|link| !link.is_closed())
     }
 
-    /// The generation of a peer that has a link.
+    /// The latest boot of a peer that is known.
     pub(crate) fn generation(&self, peer: &NodeId) -> Option<Generation> {
-        self.links.get(peer).filter(|link| !link.is_closed()).map(|link| link.peer().boot.generation)
+        let linked = self.links.get(peer).map(|link| link.peer().boot.generation);
+        linked.max(self.known.get(peer).copied())
+    }
+
+    fn remember(&mut self, boot: &Boot) {
+        if let Some(known) = self.known.get_mut(&boot.node) {
+            *known = boot.generation.max(*known);
+        } else if self.known.len() < KNOWN_MAX {
+            self.known.insert(boot.node.clone(), boot.generation);
+        }
     }
 
     /// Takes a link, unless a better one to the same peer is there. Returns the link that it replaces, to be closed;
@@ -47,7 +63,11 @@ impl LinkTable {
             }
         };
         match choice {
-            Choice::Take => Ok(self.links.insert(peer.boot.node.clone(), link)),
+            Choice::Take => {
+                let boot = peer.boot.clone();
+                self.remember(&boot);
+                Ok(self.links.insert(boot.node, link))
+            }
             Choice::Refuse => Err(link),
         }
     }
@@ -88,6 +108,16 @@ mod tests {
         assert_eq!(a.choose((&boot("b", 1), false), (&boot("b", 1), true)), Choice::Take);
         assert_eq!(b.choose((&boot("a", 1), false), (&boot("a", 1), true)), Choice::Refuse);
         assert_eq!(b.choose((&boot("a", 1), true), (&boot("a", 1), false)), Choice::Take);
+    }
+
+    #[test]
+    fn the_latest_boot_of_a_peer_is_remembered() {
+        let mut table = LinkTable::new(boot("a", 1).node);
+        for generation in [3, 7, 5] {
+            table.remember(&boot("b", generation));
+        }
+        assert_eq!(table.generation(&boot("b", 0).node), Some(Generation::from_u64(7)));
+        assert_eq!(table.generation(&boot("c", 0).node), None);
     }
 
     #[test]

@@ -195,7 +195,11 @@ impl Mesh {
 }
 
 pub(crate) async fn dial(node: Arc<Node>, socket: SocketAddr) -> Dialled {
-    let result = node.endpoint.dial(socket).await.map(|link| {
+    let dialled = node.endpoint.dial(socket).await;
+    if let Err(DialError::Stale { known }) = &dialled {
+        node.end_as_stale(*known);
+    }
+    let result = dialled.map(|link| {
         let peer = link.peer().boot.node.clone();
         node.adopt(link);
         peer

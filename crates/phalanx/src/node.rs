@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use phalanx_base::{Boot, NodeId, Role};
+use phalanx_base::{Boot, Generation, NodeId, Role};
 use phalanx_jobs::{Accepted, Carrier, ControlService, Operation, Spawn, Stream, WorkerService, accept};
 use phalanx_transport::{Admit, CloseReason, Endpoint, Link, LinkLost, Peer, Refusal};
 use tokio::sync::mpsc;
@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 use crate::carrier::{carrier, link_id, stream};
 use crate::gossip::Gossip;
 use crate::links::LinkTable;
+use crate::setup::stored;
 use crate::spawn::NodeSpawn;
+use crate::store::Store;
 
 /// How long the tasks of a node that shuts down may take to stop.
 pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -43,6 +45,7 @@ pub(crate) struct Node {
     pub(crate) control: Option<ControlSide>,
     pub(crate) links: SharedLinks,
     pub(crate) spawn: Arc<NodeSpawn>,
+    pub(crate) store: Arc<dyn Store>,
 }
 
 /// The table of links: whoever dials or accepts looks into it for a moment.
@@ -60,7 +63,7 @@ impl SharedLinks {
 }
 
 impl Admit for SharedLinks {
-    /// A peer whose later boot has a link here is an earlier boot: it must not take its place.
+    /// A peer of which a later boot is known is an earlier one: it must not take its place.
     fn admit(&self, peer: &Boot, _: Role) -> Result<(), Refusal> {
         match self.lock().generation(&peer.node) {
             Some(known) if known > peer.generation => Err(Refusal::Stale { known }),
@@ -198,6 +201,22 @@ impl Node {
             // An error says that the worker has stopped altogether.
             let _ = self.worker.view().wait_for(|view| view.tasks == 0).await;
         }
+    }
+
+    /// A peer knows a later boot of this node: another process runs under its name, or its clock and its store are behind. It
+    /// ends, and whoever starts it again gives it a generation above that one.
+    pub(crate) fn end_as_stale(self: &Arc<Self>, known: Generation) {
+        tracing::error!(
+            node = %self.boot, %known,
+            "a peer knows a later boot of this node: it ends; start it anew, and only one of its name at a time"
+        );
+        let node = self.clone();
+        self.spawn.spawn_blocking(Box::new(move || {
+            if let Err(error) = node.store.write(stored::GENERATION, &known.as_u64().to_le_bytes()) {
+                tracing::warn!(%error, "the later boot was not stored");
+            }
+            node.end();
+        }));
     }
 
     /// Ends the node at once. Not in order: whoever counts on it has lost it.

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use phalanx_base::{Labels, NodeId, NodeStatus, Role};
-use phalanx_jobs::{Operation, Spawn, WorkerService, WorkerSettings};
+use phalanx_base::{Boot, Labels, NodeId, NodeStatus, Role};
+use phalanx_jobs::{Operation, OperationReply, Spawn, StopProgress, WorkerService, WorkerSettings};
 use phalanx_transport::Credential;
 
 use crate::dial::{WorkerDial, WorkerPeers};
@@ -39,6 +39,12 @@ impl Worker {
     #[must_use]
     pub fn id(&self) -> &NodeId {
         &self.node.boot.node
+    }
+
+    /// Its name and its boot.
+    #[must_use]
+    pub fn boot(&self) -> &Boot {
+        &self.node.boot
     }
 
     /// Where its socket is bound.
@@ -77,10 +83,19 @@ impl Worker {
     }
 
     /// Lets the worker take no new task, and tells each that runs to stop; what has not ended after `grace` is ended. The
-    /// cluster sees it `Stopping`, then `Stopped`; it answers requests all the time. Returns when no task is left.
-    /// Dropping the future lets the tasks stop all the same.
+    /// cluster sees it `Stopping`, then `Stopped`; it answers requests all the time. Returns when no task is left;
+    /// [`stop_progress`](Self::stop_progress) says meanwhile what is. Dropping the future lets the tasks stop all the same.
     pub async fn stop(&self, grace: Duration) {
         self.node.stop_tasks(grace).await;
+    }
+
+    /// How far the worker is with stopping: which tasks still run, whether each was told to stop, and when it is ended.
+    /// `None` when the worker has shut down. Cancellation safe.
+    pub async fn stop_progress(&self) -> Option<StopProgress> {
+        match self.node.worker.operate(Operation::Stopping).await {
+            Some(OperationReply::Stopping(progress)) => Some(progress),
+            _ => None,
+        }
     }
 
     /// Labels the worker anew, until it starts again. The cluster learns of it at once.
@@ -137,6 +152,7 @@ impl WorkerBuilder {
             control: None,
             links: base.links,
             spawn: base.spawn,
+            store: base.environment.store,
         });
         dial.set_node(&node);
         node.spawn.spawn(Box::pin(node.clone().accept_links()));

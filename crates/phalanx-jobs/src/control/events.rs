@@ -4,9 +4,11 @@
 //! only when the batch with it has come back.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Instant;
 
 use bytes::Bytes;
-use phalanx_base::{Generation, NodeId};
+use phalanx_base::{Generation, NodeId, planted};
 
 use super::{ControlEvent, Effects, Handle};
 use crate::events::{Cursor, EVENTS_IN_FLIGHT_BYTES_MAX, EVENTS_IN_FLIGHT_MAX, LOGS_MAX, Received};
@@ -37,6 +39,8 @@ struct Follow {
     waiting: VecDeque<(u64, EventBody)>,
     /// Through which number the handler has entries in hand.
     in_hand: Option<u64>,
+    /// When it was given something last.
+    handed_at: Option<Instant>,
     restore: Option<Option<Bytes>>,
     /// The state after what was handled last, in case its acknowledgement is lost.
     checkpoint: Option<Bytes>,
@@ -54,6 +58,7 @@ impl Follow {
             cursor: Cursor::default(),
             waiting: VecDeque::new(),
             in_hand: None,
+            handed_at: None,
             restore: None,
             checkpoint: None,
             kept_by_worker: true,
@@ -61,6 +66,13 @@ impl Follow {
             confirmed: true,
         }
     }
+}
+
+/// The mistake of an order that is another one in each process, as that of a hash map is.
+fn shuffled(task: &TaskId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (std::process::id(), task).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The logs that a proxy follows.
@@ -172,6 +184,7 @@ impl Followed {
         let is_new = !self.tasks.contains_key(&task);
         let follow = self.tasks.entry(task.clone()).or_insert_with(|| Follow::new(class));
         follow.confirmed = true;
+        let acked = if planted!("lost-cursor") && is_new { 0 } else { acked };
         if follow.cursor.resume(acked) || is_new {
             follow.kept_by_worker = checkpoint.is_some() || acked == 0;
             follow.restore = Some(checkpoint.or_else(|| self.offered.remove(&task)));
@@ -239,15 +252,18 @@ impl Followed {
     }
 
     /// Gives each handler that is free the next batch.
-    pub(crate) fn dispatch_all(&mut self, fx: &mut Effects) {
-        let tasks: Vec<TaskId> = self.tasks.keys().cloned().collect();
+    pub(crate) fn dispatch_all(&mut self, now: Instant, fx: &mut Effects) {
+        let mut tasks: Vec<TaskId> = self.tasks.keys().cloned().collect();
+        if planted!("unsorted") {
+            tasks.sort_by_cached_key(|task| shuffled(task));
+        }
         for task in tasks {
-            self.dispatch(&task, fx);
+            self.dispatch(now, &task, fx);
         }
     }
 
     /// Gives the handler the next batch of a task, unless it has one.
-    pub(crate) fn dispatch(&mut self, task: &TaskId, fx: &mut Effects) {
+    pub(crate) fn dispatch(&mut self, now: Instant, task: &TaskId, fx: &mut Effects) {
         let Some(follow) = self.tasks.get_mut(task) else { return };
         if follow.in_hand.is_some() || follow.waiting.is_empty() {
             return;
@@ -261,6 +277,7 @@ impl Followed {
             EventBody::Gap { through } => *through,
             EventBody::Emitted(_) | EventBody::Ended(_) => *sequence,
         });
+        follow.handed_at = Some(now);
         follow.ended |= matches!(entries.last(), Some((_, EventBody::Ended(_))));
         fx.event(ControlEvent::Handle(Handle {
             worker: self.worker.clone(),
@@ -275,6 +292,14 @@ impl Followed {
     /// Whether no handler has anything in hand.
     pub(crate) fn is_quiet(&self) -> bool {
         self.tasks.values().all(|follow| follow.in_hand.is_none())
+    }
+
+    /// The task whose handler has had something in hand for the longest time, and since when.
+    pub(crate) fn oldest_in_hand(&self) -> Option<(&TaskId, &ClassName, Instant)> {
+        let in_hand = self.tasks.iter().filter(|(_, follow)| follow.in_hand.is_some());
+        in_hand
+            .filter_map(|(task, follow)| Some((task, &follow.class, follow.handed_at?)))
+            .min_by_key(|(.., handed_at)| *handed_at)
     }
 
     /// This is being acknowledged.
@@ -311,14 +336,14 @@ impl Followed {
 
     /// The worker has started anew, so that nothing of this boot follows: what is missing and the end of each task are
     /// told to its handler.
-    pub(crate) fn close(&mut self, fx: &mut Effects) {
+    pub(crate) fn close(&mut self, now: Instant, fx: &mut Effects) {
         self.lose();
         for follow in self.tasks.values_mut().filter(|follow| !follow.ended) {
             let first = follow.cursor.received().saturating_add(1);
             let end = EventBody::Ended(TaskEnd::Lost);
             follow.waiting.extend([(first, EventBody::Gap { through: OPEN_END }), (OPEN_END, end)]);
         }
-        self.dispatch_all(fx);
+        self.dispatch_all(now, fx);
     }
 
     /// Whether a handler has something in hand, or will have.

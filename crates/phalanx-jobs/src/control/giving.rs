@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use phalanx_base::{NodeId, NodeStatus, Role};
+use phalanx_base::{NodeId, NodeStatus, Role, planted};
 
 use super::proxy::{Claim, Proxy};
-use super::{ControlEvent, Effects};
+use super::{BlockReason, ControlEvent, Effects};
 use crate::config::{CLAIM_RETRY, OFFER_MARGIN};
 use crate::ownership::{GIVING_PAUSE, GIVING_STEP_MAX, Giving, Owners, Stage};
 use crate::wire::{Declined, HandoverToken, Offer, Redirect, Release, Wanted};
@@ -16,7 +16,11 @@ impl Proxy {
     /// Whether the worker should be given away, and nothing but the pace stands against it.
     pub(crate) fn wants_to_give(&self, owners: &dyn Owners) -> bool {
         let elsewhere = self.acting.as_ref().is_some_and(|acting| !owners.is_me(&acting.node));
-        elsewhere && matches!(self.claim, Claim::Active(_)) && self.rest_until.is_none() && owners.may_give()
+        elsewhere
+            && !planted!("never-gives")
+            && matches!(self.claim, Claim::Active(_))
+            && self.rest_until.is_none()
+            && owners.may_give()
     }
 
     /// Whether a handover is under way.
@@ -67,7 +71,7 @@ impl Proxy {
         let quiet =
             self.followed.as_ref().is_none_or(|followed| followed.is_resumed() && followed.is_quiet());
         if let Claim::Giving(_, giving) = &mut self.claim
-            && quiet
+            && (quiet || planted!("offer-while-busy"))
             && giving.handle_quiet(now)
         {
             self.offers += 1;
@@ -104,37 +108,43 @@ impl Proxy {
             && giving.stage() == Stage::Offered
             && giving.to() == by
         {
-            self.give_up_giving(now, fx);
+            self.give_up_giving(now, Some(BlockReason::OfferDeclined { receiver: by.clone() }), fx);
         }
     }
 
     /// A step of the handover has failed or had its time: this node is the owner as before, and tries again later.
-    pub(super) fn give_up_giving(&mut self, now: Instant, fx: &mut Effects) {
+    pub(super) fn give_up_giving(&mut self, now: Instant, declined: Option<BlockReason>, fx: &mut Effects) {
         if let Claim::Giving(_, giving) = &self.claim {
-            let (to, stage) = (giving.to(), giving.stage());
-            tracing::info!(worker = %self.worker, %to, ?stage, "a handover has failed, and is tried again");
+            let (why, since) = match declined {
+                Some(declined) => (declined, now),
+                None => self.step_reason(now, giving),
+            };
+            tracing::info!(worker = %self.worker, to = %giving.to(), %why, "a handover has failed, and is tried again");
+            // The same reason as before has held since then.
+            let before = self.failed.take().filter(|(before, _)| *before == why);
+            self.failed = Some(before.unwrap_or((why, since)));
         }
         self.rest_until = Some(now + GIVING_PAUSE);
-        self.keep(fx);
+        self.keep(now, fx);
     }
 
     /// The handover is called off.
-    pub(super) fn keep(&mut self, fx: &mut Effects) {
+    pub(super) fn keep(&mut self, now: Instant, fx: &mut Effects) {
         if let Claim::Giving(fence, _) = self.claim {
             self.claim = Claim::Active(fence);
             if let Some(followed) = &mut self.followed {
-                followed.dispatch_all(fx);
+                followed.dispatch_all(now, fx);
             }
         }
     }
 
-    /// Gives the worker up at once, without an offer: it looks for the acting owner by itself.
-    pub(crate) fn release(&mut self, now: Instant, owners: &dyn Owners, fx: &mut Effects) {
+    /// Gives the worker up at once, without an offer: it looks for the acting owner by itself. Says whether there is one.
+    pub(crate) fn release(&mut self, now: Instant, owners: &dyn Owners, fx: &mut Effects) -> bool {
         let (Some(fence), Some(link), Some(acting)) = (self.fence(), &self.link, &self.acting) else {
-            return;
+            return false;
         };
         if owners.is_me(&acting.node) {
-            return;
+            return false;
         }
         fx.send(link.link, Release { fence, owner: acting.as_standby() });
         let generation = link.boot.generation;
@@ -142,6 +152,7 @@ impl Proxy {
         self.retire(now);
         self.follow_anew(generation, fx);
         self.set_status(NodeStatus::Connecting, fx);
+        true
     }
 
     /// Asks the present owner for the worker. One that is down cannot answer, and is passed over otherwise.
@@ -166,15 +177,21 @@ impl Proxy {
     ) {
         let mine = self.acting.as_ref().is_some_and(|acting| owners.is_me(&acting.node));
         let claiming = matches!(self.claim, Claim::Attaching { .. });
-        let key = (offer.fence, offer.number);
-        let is_late = self.declined == Some(key);
+        let key = (offer.generation, offer.fence, offer.number);
+        // Copies may come late, and after later offers.
+        let is_late = Some(key) <= self.declined || Some(key) < self.taken;
         if !mine || !claiming || is_late || self.generation() != Some(offer.generation) {
-            self.declined = Some(key);
+            // Its token may be with the worker: who declined it now would let the giver go on beside the next owner.
+            if self.taken == Some(key) {
+                return;
+            }
+            self.declined = self.declined.max(Some(key));
             let declined = Declined { worker: offer.worker, fence: offer.fence, number: offer.number };
             return fx.event(ControlEvent::Decline { to: from, declined });
         }
         let valid = Duration::from_millis(offer.valid_ms).min(GIVING_STEP_MAX);
         self.offer = Some((offer, now + valid));
+        self.taken = Some(key);
         self.claim = Claim::None;
         self.follow_plan(now, owners, fx);
     }

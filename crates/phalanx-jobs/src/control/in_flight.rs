@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use phalanx_base::planted;
+
 use super::{ControlEvent, Effects};
 use crate::outcome::{Outcome, Reason};
 use crate::wire::CallId;
@@ -24,6 +26,10 @@ pub(crate) struct InFlight {
 impl InFlight {
     pub(crate) fn is_empty(&self) -> bool {
         self.calls.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.calls.len()
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -54,7 +60,11 @@ impl InFlight {
     pub(crate) fn lose_all(&mut self, fx: &mut Effects) {
         self.deadlines.clear();
         for (id, _) in std::mem::take(&mut self.calls) {
-            fx.event(ControlEvent::Reply(id, Outcome::Unknown(Reason::LinkLost)));
+            let outcome = match planted!("lost-is-not-executed") {
+                true => Outcome::NotExecuted(Reason::LinkLost),
+                false => Outcome::Unknown(Reason::LinkLost),
+            };
+            fx.event(ControlEvent::Reply(id, outcome));
         }
     }
 

@@ -8,12 +8,17 @@
 //! [`ShardCore::handle_timeout`] when [`ShardCore::poll_timeout`] has passed. The caller owns the clock.
 
 mod calling;
+mod drain;
 mod events;
+mod following;
 mod giving;
 mod in_flight;
+mod mass;
 mod proxy;
 mod shard;
 
+pub use drain::{BLOCKED_NAMED_MAX, BlockReason, Blocked, DrainProgress};
+pub use mass::{LossCounts, MASS_KNOWN_MIN, MASS_WINDOW, MassChange, MassFailure};
 pub use proxy::{Proxy, WorkerLink};
 pub use shard::ShardCore;
 

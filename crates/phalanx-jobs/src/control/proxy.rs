@@ -3,17 +3,18 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use phalanx_base::{Boot, Fence, Generation, Labels, Lane, NodeId, NodeStatus, Role};
+use phalanx_base::{Boot, Fence, Generation, Labels, Lane, NodeId, NodeStatus, Role, planted};
 
-use super::events::{Followed, Handled};
+use super::events::Followed;
+use super::following::serves_events;
 use super::in_flight::InFlight;
-use super::{ControlEvent, Effects};
+use super::mass::Standing;
+use super::{BlockReason, ControlEvent, Effects};
 use crate::config::{CLAIM_RETRY, Config, LINGER, LOST_PROXY_KEPT, OFFER_RETRY};
 use crate::ownership::{Acting, Giving, Holding, Owners, Stage, Step, Steward};
 use crate::session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};
 use crate::wire::{
-    Ack, Attach, Attached, Beat, ClassName, Frame, HostedWorker, Hosting, Message, Offer, Redirect, Standby,
-    TaskId,
+    Attach, Attached, Beat, ClassName, Frame, HostedWorker, Hosting, Message, Offer, Redirect, Standby,
 };
 
 /// A link to a worker: either its own dial, or that of another control node, which works too.
@@ -26,9 +27,6 @@ pub struct WorkerLink {
     /// What the worker is besides.
     pub role: Role,
 }
-
-/// How many earlier boots of a worker are remembered whose handlers have not returned: each restart adds one at most.
-const CLOSING_BOOTS_MAX: usize = 4;
 
 /// How far the claim is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,15 +41,6 @@ pub(super) enum Claim {
     Active(Fence),
     /// Accepted under this fence, and being given to another control node.
     Giving(Fence, Giving),
-}
-
-/// Whether handlers may be given events: not once another node is about to begin where this one ends.
-pub(super) fn serves_events(claim: &Claim) -> bool {
-    match claim {
-        Claim::Active(_) => true,
-        Claim::Giving(_, giving) => giving.stage() == Stage::Calling,
-        Claim::None | Claim::SentOn | Claim::Attaching { .. } => false,
-    }
 }
 
 /// What a worker has said of itself.
@@ -80,21 +69,29 @@ pub struct Proxy {
     pub(super) in_flight: InFlight,
     pub(super) followed: Option<Followed>,
     /// The logs of earlier boots, while their handlers are told the end.
-    closing: VecDeque<Followed>,
+    pub(super) closing: VecDeque<Followed>,
     pub(super) acting: Option<Acting>,
     /// What the present owner has offered, and how long that is worth something.
     pub(super) offer: Option<(Offer, Instant)>,
-    /// The last offer that this node has not taken, by its fence and number: a copy of it that comes late is not taken
+    /// The last offer that was declined, by boot of the worker, fence and number: a copy of it that comes late is not taken
     /// either, since its giver goes on.
-    pub(super) declined: Option<(Fence, u64)>,
+    pub(super) declined: Option<(Generation, Fence, u64)>,
+    /// The last offer that was taken: a copy of it is not declined, since its giver must not go on.
+    pub(super) taken: Option<(Generation, Fence, u64)>,
     /// Who has asked for the worker before it was to be given away, and when.
     pub(super) wanted_by: Option<(NodeId, Instant)>,
     /// How many offers this node has made of the worker.
     pub(super) offers: u64,
     /// A handover has failed: until then none is tried.
     pub(super) rest_until: Option<Instant>,
+    /// Why the last handover to the acting owner has failed, and since when that has been so.
+    pub(super) failed: Option<(BlockReason, Instant)>,
     told_standbys: Vec<Standby>,
-    lost_at: Option<Instant>,
+    pub(super) lost_at: Option<Instant>,
+    /// The worker was hosted here, and did not say that it would stop when its link was lost.
+    pub(super) is_missed: bool,
+    /// How the worker stood to this node when its shard counted it last.
+    pub(super) counted: Standing,
     /// The worker has another owner: until then outcomes of what was sent before may come over this link.
     linger_until: Option<Instant>,
 }
@@ -117,11 +114,15 @@ impl Proxy {
             acting: None,
             offer: None,
             declined: None,
+            taken: None,
             wanted_by: None,
             offers: 0,
             rest_until: None,
+            failed: None,
             told_standbys: Vec::new(),
             lost_at: None,
+            is_missed: false,
+            counted: Standing::default(),
             linger_until: None,
         }
     }
@@ -173,13 +174,6 @@ impl Proxy {
         }
     }
 
-    /// Whether the events of a task of that boot are followed.
-    pub(crate) fn follows(&self, generation: Generation, task: &TaskId) -> bool {
-        self.followed
-            .as_ref()
-            .is_some_and(|followed| followed.generation() == generation && followed.contains(task))
-    }
-
     pub(crate) fn link_id(&self) -> Option<LinkId> {
         self.link.as_ref().map(|link| link.link)
     }
@@ -211,13 +205,13 @@ impl Proxy {
         if self.generation() != Some(link.boot.generation) {
             self.last_fence = Fence::default();
             self.offer = None;
-            self.close_logs(link.boot.generation, fx);
+            self.close_logs(now, link.boot.generation, fx);
         }
         let link_shared = (link.link, link.role == Role::Control);
         let boot = link.boot.clone();
         self.session = Some(Session::new(now, Side::Control, boot, &self.worker, link_shared, config));
         self.link = Some(link);
-        self.lost_at = None;
+        (self.lost_at, self.is_missed) = (None, false);
         self.claim = Claim::None;
         self.refused_for = None;
         self.follow_plan(now, owners, fx);
@@ -234,6 +228,7 @@ impl Proxy {
         let hosted = self.fence().is_some();
         self.session = None;
         self.lost_at = Some(now);
+        assert!(!planted!("panic-on-loss") || self.in_flight.is_empty(), "calls are under way");
         self.in_flight.lose_all(fx);
         if let Some(followed) = &mut self.followed {
             followed.lose();
@@ -242,6 +237,8 @@ impl Proxy {
             self.claim = Claim::None;
         }
         self.link = None;
+        self.is_missed =
+            hosted && !left && !matches!(self.status, NodeStatus::Stopping | NodeStatus::Stopped);
         if hosted {
             self.set_status(if left { NodeStatus::Stopped } else { NodeStatus::NotConnected }, fx);
         }
@@ -254,7 +251,11 @@ impl Proxy {
 
     /// Does what the plan asks for: claim, redirect, release, or nothing.
     pub(crate) fn follow_plan(&mut self, now: Instant, owners: &dyn Owners, fx: &mut Effects) {
-        self.acting = owners.acting(&self.worker);
+        let acting = owners.acting(&self.worker);
+        if acting.as_ref().map(|acting| &acting.node) != self.acting.as_ref().map(|acting| &acting.node) {
+            self.failed = None;
+        }
+        self.acting = acting;
         let mine = self.acting.as_ref().is_some_and(|acting| owners.is_me(&acting.node));
         let by_dialling = self.link.as_ref().is_some_and(|link| link.role == Role::Worker);
         match Steward::next(self.holding(), self.acting.as_ref(), mine, by_dialling) {
@@ -268,7 +269,7 @@ impl Proxy {
             }
             // The shard starts it, at its pace.
             Step::Give => {}
-            Step::Keep => self.keep(fx),
+            Step::Keep => self.keep(now, fx),
         }
     }
 
@@ -304,24 +305,6 @@ impl Proxy {
         };
         self.told_standbys.clone_from(&attach.standbys);
         fx.send(link.link, attach);
-    }
-
-    /// The worker has started anew: the handlers of what it ran before are told that it is lost.
-    fn close_logs(&mut self, generation: Generation, fx: &mut Effects) {
-        let next = Followed::new(self.worker.clone(), generation);
-        let Some(mut last) = self.followed.replace(next) else { return };
-        last.close(fx);
-        self.closing.push_back(last);
-        self.closing.retain(|closing| !closing.is_done());
-        if self.closing.len() > CLOSING_BOOTS_MAX {
-            self.closing.pop_front();
-        }
-    }
-
-    /// Another node follows the events now: what is known here will soon be old.
-    pub(super) fn follow_anew(&mut self, generation: Generation, fx: &mut Effects) {
-        self.followed = Some(Followed::new(self.worker.clone(), generation));
-        fx.event(ControlEvent::Forgotten(self.worker.clone()));
     }
 
     /// A frame has come from the worker.
@@ -367,13 +350,14 @@ impl Proxy {
             }
             Message::Outcome(outcome) => self.handle_outcome(&outcome.id, outcome.outcome, fx),
             Message::Event(event) => {
-                let Some(followed) = &mut self.followed else { return Ok(()) };
                 let task = event.task.clone();
+                self.ack_too_early(&event, fx);
+                let Some(followed) = &mut self.followed else { return Ok(()) };
                 if followed.receive(event)? {
                     fx.event(ControlEvent::Redelivered(1));
                 }
                 if serves_events(&self.claim) {
-                    followed.dispatch(&task, fx);
+                    followed.dispatch(now, &task, fx);
                 }
             }
             other => return Err(Violation::NotPermitted(other.kind())),
@@ -402,7 +386,7 @@ impl Proxy {
         }
         self.last_fence = attached.fence;
         self.claim = Claim::Active(attached.fence);
-        (self.refused_for, self.rest_until, self.linger_until) = (None, None, None);
+        (self.refused_for, self.rest_until, self.linger_until, self.failed) = (None, None, None, None);
         if let Some(link) = &self.link {
             fx.event(ControlEvent::OpenEventLane(link.link));
         }
@@ -467,47 +451,6 @@ impl Proxy {
         }
     }
 
-    /// A handler has returned, for a batch of that boot.
-    pub(crate) fn handle_handled(
-        &mut self,
-        now: Instant,
-        generation: Generation,
-        task: &TaskId,
-        through: u64,
-        checkpoint: Option<bytes::Bytes>,
-        fx: &mut Effects,
-    ) {
-        if self.generation() != Some(generation) {
-            return self.handle_closed(generation, task, through, fx);
-        }
-        let Some(followed) = &mut self.followed else { return };
-        let Some(handled) = followed.handled(task, through, checkpoint) else { return };
-        if serves_events(&self.claim) {
-            followed.dispatch(task, fx);
-        }
-        if let Some(fence) = self.fence() {
-            self.ack(fence, handled, fx);
-            self.offer_when_quiet(now, fx);
-        }
-    }
-
-    fn handle_closed(&mut self, generation: Generation, task: &TaskId, through: u64, fx: &mut Effects) {
-        for closing in self.closing.iter_mut().filter(|closing| closing.generation() == generation) {
-            if closing.handled(task, through, None).is_some() {
-                closing.dispatch(task, fx);
-            }
-        }
-        self.closing.retain(|closing| !closing.is_done());
-    }
-
-    fn ack(&mut self, fence: Fence, handled: Handled, fx: &mut Effects) {
-        if let Some(link) = &self.link {
-            self.followed.iter_mut().for_each(|followed| followed.acknowledge(&handled));
-            let Handled { task, through, checkpoint, .. } = handled;
-            fx.send(link.link, Ack { fence, task, through, checkpoint });
-        }
-    }
-
     pub(super) fn set_status(&mut self, status: NodeStatus, fx: &mut Effects) {
         self.status = status;
         let hosted = self.serving().map(|(_, fence, _)| fence);
@@ -550,7 +493,7 @@ impl Proxy {
             self.in_flight.lose_all(fx);
         }
         if matches!(&self.claim, Claim::Giving(_, giving) if giving.until() <= now) {
-            self.give_up_giving(now, fx);
+            self.give_up_giving(now, None, fx);
         }
         while self.beats()
             && let Some(session) = &mut self.session

@@ -8,6 +8,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use phalanx_base::{Fence, Generation, Lane, NodeId, NodeStatus};
 
+use super::drain::{Blocked, DrainProgress, Draining, Named};
+use super::mass::{LossCounts, Losses, Standing};
 use super::{ControlEvent, Effects, Proxy, ProxyCall, WorkerLink};
 use crate::config::Config;
 use crate::outcome::{Outcome, Reason};
@@ -32,6 +34,9 @@ pub struct ShardCore {
     waiting: BTreeSet<NodeId>,
     /// The workers that are being given away.
     giving: BTreeSet<NodeId>,
+    /// What becomes of its workers, since this node began to leave.
+    draining: Option<Draining>,
+    losses: Losses,
     effects: Effects,
 }
 
@@ -49,6 +54,8 @@ impl ShardCore {
             timer_of: BTreeMap::new(),
             waiting: BTreeSet::new(),
             giving: BTreeSet::new(),
+            draining: None,
+            losses: Losses::default(),
             effects: Effects::default(),
         }
     }
@@ -63,6 +70,12 @@ impl ShardCore {
             self.pacer.handle_change(now, owners.is_leaving());
         }
         self.owners = owners;
+        if !self.owners.is_leaving() {
+            self.draining = None;
+        } else if self.draining.is_none() {
+            let hosted = self.proxies.iter().filter(|(_, proxy)| proxy.serving().is_some());
+            self.draining = Some(Draining::new(now, hosted.map(|(worker, _)| worker.clone()).collect()));
+        }
         for proxy in self.proxies.values_mut() {
             proxy.follow_plan(now, self.owners.as_ref(), &mut self.effects);
         }
@@ -184,12 +197,41 @@ impl ShardCore {
     /// Gives up at once whatever is still hosted here and has another owner: this node must go. What handlers have in hand
     /// comes again at the next owner.
     pub fn release_all(&mut self, now: Instant) {
-        for proxy in self.proxies.values_mut() {
-            proxy.release(now, self.owners.as_ref(), &mut self.effects);
+        let (mut released, mut why) = (Vec::new(), Named::default());
+        let since = self.draining.as_ref().map_or(now, Draining::since);
+        for (worker, proxy) in &mut self.proxies {
+            let blocked = proxy.blocked(now, since, self.owners.as_ref());
+            if proxy.release(now, self.owners.as_ref(), &mut self.effects) {
+                released.push(worker.clone());
+                blocked.into_iter().for_each(|blocked| why.add(blocked));
+            }
         }
-        for worker in self.proxies.keys().cloned().collect::<Vec<_>>() {
-            self.note(&worker);
+        if let Some(draining) = &mut self.draining {
+            draining.note_released(&released, why.into_vec());
         }
+        for worker in &released {
+            self.note(worker);
+        }
+    }
+
+    /// How far this shard is with giving all its workers away. For a node that leaves; of another one nothing is counted.
+    #[must_use]
+    pub fn drain_progress(&self, now: Instant) -> DrainProgress {
+        self.draining
+            .as_ref()
+            .map_or_else(DrainProgress::default, |draining| draining.progress(self.blocked(now)))
+    }
+
+    /// What holds up the workers that shall go.
+    fn blocked(&self, now: Instant) -> Vec<Blocked> {
+        let Some(draining) = &self.draining else { return Vec::new() };
+        let mut named = Named::default();
+        for proxy in self.proxies.values() {
+            if let Some(blocked) = proxy.blocked(now, draining.since(), self.owners.as_ref()) {
+                named.add(blocked);
+            }
+        }
+        named.into_vec()
     }
 
     /// Gives away what waits for it, as far as the pace allows.
@@ -241,6 +283,12 @@ impl ShardCore {
         self.proxies.values().all(|proxy| proxy.is_let_go(self.owners.as_ref()))
     }
 
+    /// How many workers are hosted here, and how many were lost. It changes with each call of a `handle_…`.
+    #[must_use]
+    pub fn losses(&self) -> LossCounts {
+        self.losses.counts()
+    }
+
     /// What to send next.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.effects.transmits.pop_front()
@@ -256,7 +304,7 @@ impl ShardCore {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let timer = self.timers.first().map(|(at, _)| *at);
         let pace = if self.waiting.is_empty() { None } else { self.pacer.poll_timeout(self.giving.len()) };
-        [timer, pace].into_iter().flatten().min()
+        [timer, pace, self.losses.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Does what the time asks for.
@@ -268,6 +316,7 @@ impl ShardCore {
             self.timer_of.remove(&worker);
             let Some(proxy) = self.proxies.get_mut(&worker) else { continue };
             if proxy.handle_timeout(now, self.owners.as_ref(), &mut self.effects) {
+                self.losses.change(&worker, proxy.counted, Standing::Away);
                 self.proxies.remove(&worker);
                 self.note(&worker);
                 self.effects.event(ControlEvent::Forgotten(worker));
@@ -275,6 +324,7 @@ impl ShardCore {
                 self.note(&worker);
             }
         }
+        self.losses.handle_timeout(now);
         self.start_giving(now);
     }
 
@@ -288,7 +338,23 @@ impl ShardCore {
         };
         member(&mut self.waiting, proxy.is_some_and(|proxy| proxy.wants_to_give(self.owners.as_ref())));
         member(&mut self.giving, proxy.is_some_and(Proxy::is_giving));
+        if let Some(draining) = &mut self.draining {
+            draining.note(worker, proxy);
+        }
+        self.count(worker);
         self.set_timer(worker);
+    }
+
+    /// Counts the worker among those that are there or lost. Of a node that leaves nobody is lost: its links end.
+    fn count(&mut self, worker: &NodeId) {
+        let Some(proxy) = self.proxies.get_mut(worker) else { return };
+        let standing = match proxy.standing() {
+            Standing::Missing(_) if self.owners.is_leaving() => Standing::Away,
+            standing => standing,
+        };
+        if standing != proxy.counted {
+            self.losses.change(worker, std::mem::replace(&mut proxy.counted, standing), standing);
+        }
     }
 
     fn set_timer(&mut self, worker: &NodeId) {

@@ -17,6 +17,11 @@ fn class() -> ClassName {
     ClassName { name: "test".to_owned(), version: 1 }
 }
 
+#[allow(clippy::disallowed_methods, reason = "any instant will do")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 fn followed() -> Followed {
     Followed::new(NodeId::new("w").unwrap(), Generation::from_u64(1))
 }
@@ -65,7 +70,7 @@ fn a_flood_and_a_hole_are_violations() {
     let hole = followed.receive(event(&task(2), 2, emitted()));
     assert_eq!(hole, Err(Violation::OutOfOrder(Kind::Event)));
     assert_eq!(followed.receive(event(&task(9), 1, emitted())), Ok(true), "nobody follows it");
-    followed.dispatch_all(&mut fx);
+    followed.dispatch_all(now(), &mut fx);
     assert_eq!(batches(&mut fx).len(), 1);
 }
 
@@ -76,7 +81,7 @@ fn a_gap_to_the_end_of_all_numbers_is_only_a_gap() {
     assert_eq!(followed.receive(event(&task(1), 1, EventBody::Gap { through: u64::MAX })), Ok(false));
     let after = event(&task(1), u64::MAX, EventBody::Emitted(Bytes::new()));
     assert_eq!(followed.receive(after), Ok(true), "nothing can follow it");
-    followed.close(&mut fx);
+    followed.close(now(), &mut fx);
 }
 
 #[test]
@@ -85,14 +90,14 @@ fn one_batch_at_a_time_and_only_its_own_return_counts() {
     followed.open(task(1), class());
     for sequence in 1..=3 {
         followed.receive(event(&task(1), sequence, EventBody::Emitted(Bytes::new()))).unwrap();
-        followed.dispatch(&task(1), &mut fx);
+        followed.dispatch(now(), &task(1), &mut fx);
     }
     assert_eq!(batches(&mut fx).len(), 1);
     assert!(!followed.is_quiet());
     assert_eq!(followed.handled(&task(1), 3, None), None, "another life's batch");
     assert!(followed.handled(&task(1), 1, None).is_some());
     assert_eq!(followed.handled(&task(1), 1, None), None);
-    followed.dispatch(&task(1), &mut fx);
+    followed.dispatch(now(), &task(1), &mut fx);
     assert_eq!(batches(&mut fx)[0].len(), 2);
 }
 
@@ -104,7 +109,7 @@ fn ended_tasks_are_remembered_as_long_as_their_acknowledgement_may_be_lost() {
         followed.open(task(number), class());
         let end = EventBody::Ended(crate::outcome::TaskEnd::Stopped);
         followed.receive(event(&task(number), 1, end)).unwrap();
-        followed.dispatch(&task(number), &mut fx);
+        followed.dispatch(now(), &task(number), &mut fx);
         assert!(followed.handled(&task(number), 1, Some(Bytes::from_static(b"state"))).is_some());
         assert!(!followed.contains(&task(number)), "it is not followed any more");
     }

@@ -12,10 +12,10 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::call::Locations;
 use super::shard::{Serving, Shard, ShardSettings};
 use super::worker_handle::WorkerHandle;
-use super::{INBOX_MAX, now, peers, shard};
+use super::{INBOX_MAX, mass, now, peers, shard};
 use crate::carrier::{Carrier, Stream};
 use crate::config::Config;
-use crate::control::ProxyCall;
+use crate::control::{LossCounts, ProxyCall};
 use crate::outcome::{Outcome, Reason};
 use crate::ownership::Owners;
 use crate::registry::EventHandlers;
@@ -67,6 +67,17 @@ pub enum WorkerChange {
         /// How many.
         count: u64,
     },
+    /// More than half of the workers that this node hosts, of four or more, were lost within thirty seconds without having
+    /// said that they stop: rather the way to them is lost than they are. It is said once, and lasts until
+    /// [`WorkerChange::MassFailureEnded`].
+    MassFailure {
+        /// How many were lost.
+        lost: usize,
+        /// Of how many.
+        known: usize,
+    },
+    /// Most of the workers that were lost in a mass failure are back, or forgotten since they have been lost for so long.
+    MassFailureEnded,
 }
 
 /// One worker that this node knows.
@@ -139,9 +150,11 @@ pub(super) struct Inner {
     pub(super) boot: Boot,
     pub(super) local: Local,
     pub(super) peers: mpsc::Sender<peers::Input>,
+    spawn: Arc<dyn Spawn>,
     owners: watch::Sender<Arc<dyn Owners>>,
     /// When this node learnt of the present roster.
     roster_since: Mutex<Instant>,
+    mass_failure: watch::Receiver<bool>,
     changes: broadcast::Sender<WorkerChange>,
     sequence: AtomicU64,
     /// A cache and nothing more: no decision rests on it, since the owner checks what it is asked.
@@ -160,8 +173,9 @@ impl ControlService {
         let (changes, _) = broadcast::channel(CHANGES_MAX);
         let (peers, inbox) = mpsc::channel(INBOX_MAX);
         let count = shards.max(1);
+        let (losses, losses_receiver) = watch::channel(vec![LossCounts::default(); count]);
         let shards: Vec<mpsc::Sender<shard::Input>> = (0..count)
-            .map(|_| {
+            .map(|number| {
                 let (sender, inbox) = mpsc::channel(INBOX_MAX);
                 let settings = ShardSettings {
                     config: config.clone(),
@@ -170,6 +184,7 @@ impl ControlService {
                     spawn: spawn.clone(),
                     changes: changes.clone(),
                     shards: count,
+                    losses: (number, losses.clone()),
                     peers: peers.downgrade(),
                 };
                 spawn.spawn(Box::pin(Shard::new(settings, inbox, sender.downgrade()).run()));
@@ -178,13 +193,17 @@ impl ControlService {
             .collect();
         let local = Local { shards: shards.into() };
         spawn.spawn(Box::pin(peers::Peers::new(local.clone(), inbox).run()));
+        let (mass_sender, mass_failure) = watch::channel(false);
+        spawn.spawn(Box::pin(mass::follow(losses_receiver, changes.downgrade(), mass_sender)));
         let (owners, _) = watch::channel(owners);
         Self(Arc::new(Inner {
             boot,
             local,
             peers,
+            spawn,
             owners,
             roster_since: Mutex::new(now()),
+            mass_failure,
             changes,
             sequence: AtomicU64::new(1),
             locations: Mutex::default(),
@@ -272,6 +291,14 @@ impl ControlService {
 
     pub(super) async fn peer_stream(&self, link: LinkId, stream: Stream) {
         let _ = self.0.peers.send(peers::Input::Stream(link, stream)).await;
+    }
+
+    pub(super) fn has_mass_failure(&self) -> bool {
+        *self.0.mass_failure.borrow()
+    }
+
+    pub(super) fn spawn(&self) -> &dyn Spawn {
+        self.0.spawn.as_ref()
     }
 
     pub(super) fn owners(&self) -> Arc<dyn Owners> {

@@ -6,8 +6,10 @@
 mod accept;
 mod call;
 mod control;
+mod drain;
 mod handling;
 mod listing;
+mod mass;
 mod operations;
 mod peers;
 mod shard;
@@ -20,6 +22,7 @@ mod worker_handle;
 
 pub use accept::{Accepted, GossipStream, accept};
 pub use control::{ControlConfig, ControlService, WorkerChange, WorkerInfo};
+pub use drain::{Drain, DrainOptions};
 pub use listing::{NodeSummary, Nodes, Tasks};
 pub use operations::OperationError;
 pub use task_handle::TaskHandle;

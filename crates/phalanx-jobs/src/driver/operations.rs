@@ -11,7 +11,9 @@ use super::worker_handle::WorkerHandle;
 use crate::class::Nothing;
 use crate::context::RequestContext;
 use crate::handler::JobHandler;
-use crate::operations::{NodeInfo, Operation, OperationReply, Operations, TASKS_PAGE_MAX, TaskInfo};
+use crate::operations::{
+    NodeInfo, Operation, OperationReply, Operations, StopProgress, TASKS_PAGE_MAX, TaskInfo,
+};
 use crate::outcome::{CallError, Reason};
 use crate::wire::TaskId;
 use crate::worker::WorkerCore;
@@ -78,6 +80,7 @@ pub(super) fn operate(core: &mut WorkerCore, operation: Operation) -> OperationR
             core.handle_stop(now() + Duration::from_millis(grace_ms).min(STOP_GRACE_MAX));
             OperationReply::Status(core.status())
         }
+        Operation::Stopping => OperationReply::Stopping(core.stop_progress(now())),
     }
 }
 
@@ -181,12 +184,24 @@ impl WorkerHandle {
 
     /// Lets the worker take no new task and tells each that runs to stop; what has not ended after `grace` is ended. It is
     /// `Stopping` until then and `Stopped` after, and answers requests all the time. Returns how it is at once, without
-    /// waiting for the tasks.
+    /// waiting for the tasks; [`stop_progress`](Self::stop_progress) says how far it is.
     ///
     /// # Errors
     /// [`CallError`] says whether it may have happened.
     pub async fn stop(&self, grace: Duration) -> Result<NodeStatus, OperationError> {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         self.status_after(Operation::Stop { grace_ms }).await
+    }
+
+    /// How far the worker is with stopping: which tasks still run, whether each was told to stop, and when it is ended.
+    /// Dropping the future cancels the question.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info); a worker of an earlier version does not know the question.
+    pub async fn stop_progress(&self) -> Result<StopProgress, OperationError> {
+        match self.operate(Operation::Stopping).await? {
+            OperationReply::Stopping(progress) => Ok(progress),
+            _ => Err(UNEXPECTED),
+        }
     }
 }

@@ -8,11 +8,12 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::control::WorkerChange;
 use super::handling::{Handled, States};
+use super::mass::ShardLosses;
 use super::streams::{StreamEvent, Streams};
 use super::{BURST_MAX, listing, now, peers, sleep_until};
 use crate::carrier::Carrier;
 use crate::config::Config;
-use crate::control::{ControlEvent, ProxyCall, ShardCore, WorkerLink};
+use crate::control::{ControlEvent, DrainProgress, LossCounts, ProxyCall, ShardCore, WorkerLink};
 use crate::outcome::Outcome;
 use crate::ownership::Owners;
 use crate::registry::EventHandlers;
@@ -40,6 +41,7 @@ pub(super) enum Input {
     Hosted(Option<NodeId>, oneshot::Sender<(Vec<HostedWorker>, bool)>),
     WhenEmptyHanded(oneshot::Sender<()>),
     ReleaseAll,
+    DrainProgress(oneshot::Sender<DrainProgress>),
     Handled(Handled),
     Wanted(NodeId, Wanted),
     Offer(NodeId, Offer),
@@ -55,6 +57,8 @@ pub(super) struct ShardSettings {
     pub(super) changes: broadcast::Sender<WorkerChange>,
     /// How many shards share the pace of moves.
     pub(super) shards: usize,
+    /// Which of them this one is, and where each of them says what it has lost.
+    pub(super) losses: (usize, ShardLosses),
     /// Weak, since the peers hold the shards.
     pub(super) peers: mpsc::WeakSender<peers::Input>,
 }
@@ -69,6 +73,8 @@ pub(super) struct Shard {
     spawn: Arc<dyn Spawn>,
     changes: broadcast::Sender<WorkerChange>,
     peers: mpsc::WeakSender<peers::Input>,
+    losses: (usize, ShardLosses),
+    told_losses: LossCounts,
     /// Who waits until this shard may go: one for each caller of `handed_over`.
     leavers: Vec<oneshot::Sender<()>>,
 }
@@ -89,6 +95,8 @@ impl Shard {
             spawn: settings.spawn,
             changes: settings.changes,
             peers: settings.peers,
+            losses: settings.losses,
+            told_losses: LossCounts::default(),
             leavers: Vec::new(),
         }
     }
@@ -145,8 +153,12 @@ impl Shard {
             }
             Input::LinkLost(link, left) => self.forget_link(link, left),
             Input::Hosted(after, reply) => drop(reply.send(listing::page(&self.core, after.as_ref()))),
-            Input::WhenEmptyHanded(reply) => self.leavers.push(reply),
+            Input::WhenEmptyHanded(reply) => {
+                self.leavers.retain(|leaver| !leaver.is_closed());
+                self.leavers.push(reply);
+            }
             Input::ReleaseAll => self.core.release_all(now()),
+            Input::DrainProgress(reply) => drop(reply.send(self.core.drain_progress(now()))),
             Input::Owners(owners) => self.core.handle_owners(now(), owners),
             Input::Call(worker, call, reply) => {
                 self.replies.insert(call.id.clone(), reply);
@@ -206,6 +218,12 @@ impl Shard {
             } else {
                 break;
             }
+        }
+        let counts = self.core.losses();
+        if self.told_losses != counts {
+            self.told_losses = counts;
+            let (number, losses) = &self.losses;
+            losses.send_modify(|all| all[*number] = counts);
         }
         if !self.leavers.is_empty() && self.core.is_empty_handed() {
             for leaver in self.leavers.drain(..) {

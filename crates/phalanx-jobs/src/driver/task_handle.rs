@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream as ChunkStream, stream};
 use phalanx_base::{Generation, NodeId};
+use tokio::time::sleep;
 
 use super::control::ControlService;
 use super::now;
@@ -19,6 +20,9 @@ use crate::wire::{CommandStream, Receipt, TaskId, Verb};
 
 /// How long one question for a task's end waits at the worker before it is asked anew.
 const OUTPUT_ROUND: Duration = Duration::from_secs(60);
+
+/// The pause before a question that was refused is asked in another round: the refusal may have come at once.
+const ROUND_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long the question for a task's end waits for a new owner of its worker: a control node that was killed is found
 /// out, and its workers attach elsewhere, in less.
@@ -134,7 +138,10 @@ impl<C: JobClass> TaskHandle<C> {
                 }
                 Outcome::Failed(_) => return Err(TaskError::Unknown(Reason::Malformed)),
                 Outcome::NotExecuted(reason) | Outcome::Unknown(reason)
-                    if attempts.waits_for(now(), &reason) => {}
+                    if attempts.waits_for(now(), &reason) =>
+                {
+                    sleep(ROUND_PAUSE).await;
+                }
                 Outcome::Aborted(reason) | Outcome::NotExecuted(reason) | Outcome::Unknown(reason) => {
                     return Err(TaskError::Unknown(reason));
                 }

@@ -3,6 +3,7 @@
 use async_channel::Sender;
 use bytes::Bytes;
 use futures_util::{Stream as ChunkStream, StreamExt};
+use phalanx_base::planted;
 
 use crate::carrier::{CarrierLost, FrameSink, Stream};
 use crate::outcome::{Reason, shortened};
@@ -36,6 +37,9 @@ async fn receive_pieces(stream: &mut Stream, pieces: &Sender<Piece>) -> Option<T
         };
         if frame.kind == Kind::Chunk as u8 {
             hasher.update(&frame.body);
+            if planted!("dropped-chunk") && hasher.count() > CHUNK_BYTES_MAX as u64 {
+                continue;
+            }
             if pieces.send(Piece::Chunk(frame.body)).await.is_err() {
                 return Some(TransferReply::Abandoned);
             }

@@ -428,8 +428,8 @@ impl Driver {
     fn observe(&self, event: &WorkerEvent) {
         let worker = &self.boot;
         self.observer.observe(match event {
-            WorkerEvent::Owned { owner: control, fence, .. } => {
-                Observation::Granted { worker, control, fence: *fence }
+            WorkerEvent::Owned { owner: control, fence, given, .. } => {
+                Observation::Granted { worker, control, fence: *fence, given: *given }
             }
             WorkerEvent::Orphaned => Observation::Orphaned { worker },
             WorkerEvent::RunRequest { call, fence, .. }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use phalanx_base::planted;
 
 use crate::wire::{ClassName, CursorsDigest, EventBody, TaskId, TaskSnapshot};
 
@@ -157,6 +158,14 @@ impl Outbox {
         }
     }
 
+    /// The mistake of a worker that takes what it has sent for received.
+    #[cfg(phalanx_planted)]
+    pub(crate) fn forget_unsent(&mut self) {
+        let tasks: Vec<(TaskId, u64)> =
+            self.logs.iter().map(|(task, log)| (task.clone(), log.sent)).collect();
+        tasks.into_iter().for_each(|(task, sent)| self.ack(&task, sent, None));
+    }
+
     /// The next entry to send, while the window is open; logs take turns.
     pub fn poll_send(&mut self) -> Option<(TaskId, Entry)> {
         if self.in_flight >= EVENTS_IN_FLIGHT_MAX || self.in_flight_bytes >= EVENTS_IN_FLIGHT_BYTES_MAX {
@@ -210,7 +219,7 @@ impl Outbox {
             task: task.clone(),
             class: log.class.clone(),
             acked: log.acked,
-            checkpoint: log.checkpoint.clone(),
+            checkpoint: log.checkpoint.clone().filter(|_| !planted!("checkpoint-lost")),
         })
     }
 
@@ -275,7 +284,7 @@ impl Log {
                 if self.sent >= gap.from && self.sent < through {
                     self.sent = self.sent.min(gap.from - 1);
                 }
-                gap.body = EventBody::Gap { through };
+                gap.body = EventBody::Gap { through: through - u64::from(planted!("gap-too-short")) };
             }
             _ => {
                 let gap = Entry { from: entry.from, body: EventBody::Gap { through } };

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use phalanx_base::{Boot, Fence, NodeId, RosterVersion};
+use phalanx_base::{Boot, Fence, NodeId, RosterVersion, planted};
 
 use crate::config::OWNER_HELD_MIN;
 use crate::session::LinkId;
@@ -79,7 +79,9 @@ impl Arbiter {
         {
             return Verdict::Refused { present: present.control.node.clone(), fence: present.fence };
         }
-        self.issued = self.issued.max(attach.last_fence).next();
+        if !(planted!("equal-fence") && given) {
+            self.issued = self.issued.max(attach.last_fence).next();
+        }
         let fence = self.issued;
         let roster = attach.roster;
         let present = Present { control: control.clone(), link, roster, fence, held_since: now };

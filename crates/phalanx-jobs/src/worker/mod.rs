@@ -92,6 +92,8 @@ pub enum WorkerEvent {
         owner: Boot,
         /// Its fence.
         fence: Fence,
+        /// Whether the owner before has handed the worker over.
+        given: bool,
         /// Whom to dial if it is lost, itself first.
         standbys: Vec<Standby>,
     },

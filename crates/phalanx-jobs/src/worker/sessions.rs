@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use phalanx_base::{Boot, Fence, Lane, Role};
+use phalanx_base::{Boot, Fence, Lane, Role, planted};
 
 use super::{WorkerCore, WorkerEvent};
 use crate::ownership::Verdict;
@@ -92,6 +92,7 @@ impl WorkerCore {
                 self.events.push_back(WorkerEvent::Owned {
                     owner: control,
                     fence,
+                    given,
                     standbys: attach.standbys,
                 });
                 self.events.push_back(WorkerEvent::Status(self.status));
@@ -112,6 +113,9 @@ impl WorkerCore {
             receiver: control.node.clone(),
             cursors: self.outbox.cursors(),
         };
+        if planted!("token-without-cursors") {
+            return HandoverToken::decode(bytes).is_some_and(|token| token.fence == present_token.fence);
+        }
         HandoverToken::decode(bytes) == Some(present_token)
     }
 
@@ -119,6 +123,10 @@ impl WorkerCore {
     /// its first sign of life: lanes overtake each other, and an event must not come before the owner knows its log.
     fn welcome(&mut self, link: LinkId, fence: Fence) {
         (self.flowing, self.labels_told) = (false, true);
+        #[cfg(phalanx_planted)]
+        if planted!("forgotten-outbox") {
+            self.outbox.forget_unsent();
+        }
         self.outbox.rewind();
         let snapshots: Vec<_> = self.outbox.snapshots(fence).collect();
         let attached = Attached {

@@ -1,10 +1,12 @@
 //! How the worker is, as its user and its operators want it: ready, standby, stopping, stopped; and what it is labelled with.
 
-use std::time::Instant;
+use std::cmp::Reverse;
+use std::time::{Duration, Instant};
 
 use phalanx_base::{Labels, NodeStatus};
 
 use super::{WorkerCore, WorkerEvent};
+use crate::operations::{STOPPING_NAMED_MAX, StopProgress, StoppingTask};
 use crate::wire::{ClassName, TaskId};
 
 impl WorkerCore {
@@ -55,6 +57,27 @@ impl WorkerCore {
             let class = self.outbox.class(&task)?.clone();
             Some((task, class))
         })
+    }
+
+    /// How far the worker is with stopping: what still runs, those first that are ended last.
+    #[must_use]
+    pub fn stop_progress(&self, now: Instant) -> StopProgress {
+        let mut running: Vec<(Option<Duration>, TaskId)> = self
+            .tasks
+            .stopping()
+            .map(|(task, at)| (at.map(|at| at.saturating_duration_since(now)), task.clone()))
+            .collect();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let told = count(running.iter().filter(|(ends_in, _)| ends_in.is_some()).count());
+        let tasks = count(running.len());
+        // Who was not told to stop may run for ever.
+        running.sort_by_key(|(ends_in, _)| Reverse(ends_in.unwrap_or(Duration::MAX)));
+        let named = running.into_iter().take(STOPPING_NAMED_MAX).filter_map(|(ends_in, task)| {
+            let class = self.outbox.class(&task)?.clone();
+            let ends_in_ms = ends_in.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            Some(StoppingTask { task, class, ends_in_ms })
+        });
+        StopProgress { status: self.status(), tasks, told, named: named.collect() }
     }
 
     /// A worker that is stopping has stopped once no task is left.

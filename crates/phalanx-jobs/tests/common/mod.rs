@@ -3,13 +3,15 @@
 //! [`World`] moves frames between a real `WorkerCore` and real `ShardCore`s, and does what their drivers would do; its
 //! [`History`] watches each frame and event, and panics when a promise is broken. An honest peer that is taken for a
 //! liar (a *violation*) is a failure too.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "a manual clock has to begin somewhere")]
 
+mod crowd;
 mod ends;
 mod history;
 mod world;
 
+pub(crate) use crowd::Crowd;
 pub(crate) use ends::{ControlEnd, To, View, Wire, WorkerEnd};
 pub(crate) use history::History;
 pub(crate) use world::World;

@@ -401,7 +401,7 @@ impl World {
 
     // What the drivers would do.
 
-    fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         loop {
             if let Some(transmit) = self.worker.core.poll_transmit() {
                 self.worker_sends(transmit);
