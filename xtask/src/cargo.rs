@@ -6,7 +6,7 @@
 
 use std::env;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 /// What the names of the variables begin with that `cargo run` sets for the program it starts.
 const OF_THE_PACKAGE: [&str; 6] =
@@ -23,6 +23,22 @@ pub(crate) fn cargo(folder: &Path) -> Command {
         }
     }
     command
+}
+
+/// Lets a command take the place of this process, so that streams, signals and exit code are its own. Returns only where
+/// the system cannot do that.
+#[cfg(unix)]
+pub(crate) fn become_it(command: &mut Command) -> Result<ExitCode, String> {
+    use std::os::unix::process::CommandExt;
+    Err(format!("cargo does not start: {}", command.exec()))
+}
+
+/// Lets a command take the place of this process, as far as the system can.
+#[cfg(not(unix))]
+pub(crate) fn become_it(command: &mut Command) -> Result<ExitCode, String> {
+    let status = command.status().map_err(|error| format!("cargo does not start: {error}"))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    Ok(ExitCode::from(code))
 }
 
 fn is_of_the_package(name: &str) -> bool {

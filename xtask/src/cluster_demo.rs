@@ -4,10 +4,10 @@
 //! cargo and then by the program, so that Ctrl-C, standard streams and exit code are the program's own.
 
 use std::io::{IsTerminal, stderr};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use crate::Workspace;
-use crate::cargo::cargo;
+use crate::cargo::{become_it, cargo};
 
 /// Builds and runs the demonstration with these arguments. Returns only where a process cannot be replaced.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
         stderr().is_terminal(),
         arguments,
     ));
-    become_it(command)
+    become_it(&mut command)
 }
 
 /// What cargo is told. Its progress is shown to people; in a log it would only be noise.
@@ -29,19 +29,6 @@ fn cargo_arguments(manifest: &str, at_a_terminal: bool, arguments: &[String]) ->
     let fixed = ["run", "--release", "--package", "cluster-demo", "--manifest-path", manifest];
     let fixed = fixed.iter().chain(quiet).chain(&["--"]).map(|argument| (*argument).to_owned());
     fixed.chain(arguments.iter().cloned()).collect()
-}
-
-#[cfg(unix)]
-fn become_it(mut command: Command) -> Result<ExitCode, String> {
-    use std::os::unix::process::CommandExt;
-    Err(format!("cargo does not start: {}", command.exec()))
-}
-
-#[cfg(not(unix))]
-fn become_it(mut command: Command) -> Result<ExitCode, String> {
-    let status = command.status().map_err(|error| format!("cargo does not start: {error}"))?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-    Ok(ExitCode::from(code))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod cargo;
 mod cluster_demo;
+mod sim;
 mod test;
 mod tidy;
 mod workspace;
@@ -27,6 +28,9 @@ cargo xtask TASK
   cluster-demo [ARGUMENT]…
       a cluster of real processes on this machine that does real work while some of it is killed;
       cargo xtask cluster-demo --help lists its arguments
+  sim [ARGUMENT]…
+      simulated clusters under faults, by the hundred, each in one thread and in virtual time;
+      cargo xtask sim --help lists its arguments
   help
       this text
 ";
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "tidy" => tidy::run(rest),
         "cluster-demo" => cluster_demo::run(rest),
+        "sim" => sim::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

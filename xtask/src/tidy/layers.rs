@@ -30,6 +30,8 @@ const PROGRAM: &str = "phalanx-cli";
 
 /// What shows the facade, and needs nothing else. Examples may run in the simulator, and show how to do without the facade.
 const DEMONSTRATION: &str = "cluster-demo";
+/// What runs the simulator by the hundred.
+const SIMULATIONS: &str = "cluster-sim";
 const EXAMPLES: &str = "examples";
 
 /// The crates from which an example builds a stack of its own.
@@ -77,7 +79,8 @@ fn message(from: &str, to: &Dependency) -> String {
 
 fn is_known(name: &str) -> bool {
     is_library_below_facade(name)
-        || [FACADE, SIMULATOR, PROGRAM, DEMONSTRATION, EXAMPLES, SCENARIOS, CHECKS].contains(&name)
+        || [FACADE, SIMULATOR, PROGRAM, DEMONSTRATION, SIMULATIONS, EXAMPLES, SCENARIOS, CHECKS]
+            .contains(&name)
 }
 
 fn is_library_below_facade(name: &str) -> bool {
@@ -94,6 +97,7 @@ fn may_use(from: &str, to: &str) -> bool {
         FACADE => is_library_below_facade(to),
         SIMULATOR | PROGRAM => is_library_below_facade(to) || to == FACADE,
         DEMONSTRATION => to == FACADE,
+        SIMULATIONS => to == SIMULATOR,
         EXAMPLES => [FACADE, SIMULATOR].contains(&to) || BELOW_EXAMPLES.contains(&to),
         SCENARIOS => is_library_below_facade(to) || [FACADE, SIMULATOR, PROGRAM].contains(&to),
         upper if UPPER.contains(&upper) => to == BASE || BELOW_UPPER.contains(&to),
