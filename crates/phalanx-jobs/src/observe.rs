@@ -2,7 +2,7 @@
 //!
 //! A log is for people; this is for programs, such as a simulator that compares what happened with what was promised.
 
-use phalanx_base::{Boot, Fence};
+use phalanx_base::{Boot, Fence, Generation};
 
 use crate::wire::{CallId, TaskId};
 
@@ -31,6 +31,8 @@ pub enum Observation<'a> {
         worker: &'a Boot,
         /// Which call.
         call: &'a CallId,
+        /// For which boot of the worker it was meant.
+        generation: Generation,
         /// The fence that came with it.
         fence: Fence,
     },

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use phalanx_base::{NodeId, RosterView, planted};
+use phalanx_base::{NodeId, RosterView};
 
 use crate::record::{RECORD_VERSION_MAX, Record, Standing};
 
@@ -77,8 +77,7 @@ impl Roster {
             return self.refute(&record);
         }
         if let Some(known) = self.others.get_mut(record.node()) {
-            let older_wins = planted!("older-record-wins") && known.version > record.version;
-            if !record.supersedes(known) && !older_wins {
+            if !record.supersedes(known) {
                 return Merge::Unchanged;
             }
             *known = record;

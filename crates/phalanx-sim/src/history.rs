@@ -28,6 +28,11 @@ pub enum End {
 }
 
 /// Something that happened.
+///
+/// The kit itself writes which nodes start and stop, the faults, and what workers decide: [`Granted`](Self::Granted),
+/// [`Orphaned`](Self::Orphaned), [`Begun`](Self::Begun) and [`Acknowledged`](Self::Acknowledged). The rest is for job classes
+/// that want the promises about them checked, as the kit's own does; the numbers in it are from
+/// [`Cluster::number`](crate::Cluster::number), and an entry is written at the moment of what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// A node has started.
@@ -94,7 +99,7 @@ pub enum Entry {
         worker: NodeId,
         /// Whether it is to start a task, which may be done before the task has run a line.
         starts: bool,
-        /// What the answer must come by.
+        /// When the answer must have come, counted from the begin.
         deadline: Duration,
     },
     /// A caller has its answer.
@@ -195,7 +200,7 @@ struct State {
     entries: u64,
 }
 
-/// The history of one run.
+/// The history of one run. It keeps what the checkers need and not the entries; `PHALANX_SIM_TRACE` writes these to a file.
 pub struct History {
     state: Mutex<State>,
     clock: Clock,
@@ -212,7 +217,8 @@ impl History {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an entry, and checks what follows from it.
+    /// Adds an entry at the present moment, and checks what follows from it. A promise that it breaks is found in
+    /// [`violations`](Self::violations), and makes the run fail; the history goes on.
     pub fn record(&self, entry: &Entry) {
         let at = self.clock.elapsed();
         self.trace.add(at, format_args!("{entry:?}"));
@@ -227,7 +233,8 @@ impl History {
         }
     }
 
-    /// Adds a violation that something else than an entry has shown.
+    /// Adds a violation that something else than an entry has shown, such as of a promise of the scenario's own. The run
+    /// fails with it; the scenario goes on.
     pub fn violated(&self, property: &'static str, what: String) {
         let at = self.clock.elapsed();
         self.trace.add(at, format_args!("violated {property}: {what}"));
@@ -246,7 +253,7 @@ impl History {
         state.violations.extend(violations.take(VIOLATIONS_MAX));
     }
 
-    /// The promises that were broken so far, in the order in which they were.
+    /// The promises that were broken so far, in the order in which they were; the first 32 at least.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
         self.lock().violations.clone()
@@ -268,8 +275,10 @@ impl Observer for Recorder {
                 Entry::Granted { worker: worker.clone(), control: control.clone(), fence, given }
             }
             Observation::Orphaned { worker } => Entry::Orphaned { worker: worker.clone() },
-            Observation::Begun { worker, call, fence } => {
-                Entry::Begun { worker: worker.clone(), call: call.clone(), fence }
+            // The boot that the call was meant for: if it is another one than that which runs it, that one holds no fence.
+            Observation::Begun { worker, call, generation, fence } => {
+                let worker = Boot { node: worker.node.clone(), generation };
+                Entry::Begun { worker, call: call.clone(), fence }
             }
             Observation::Acknowledged { worker, task, through } => {
                 Entry::Acknowledged { worker: worker.clone(), task: task.clone(), through }

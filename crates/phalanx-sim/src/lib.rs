@@ -1,4 +1,4 @@
-//! Whole clusters on one thread, from one seed, in virtual time, under faults.
+#![doc = include_str!("../README.md")]
 
 mod cluster;
 mod faults;

@@ -28,6 +28,9 @@ pub const ONLY: &str = "PHALANX_SIM_ONLY";
 /// How long everything is watched after the last fault.
 const QUIET_TIME: Duration = Duration::from_secs(120);
 
+/// How often it is looked whether a promise is broken.
+const BROKEN_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How many runs are spent on making the schedule of a failing seed shorter.
 const SHRINK_RUNS_MAX: usize = 48;
 
@@ -42,6 +45,7 @@ pub struct Sim {
     faults: Faults,
     fault_time: Duration,
     probed: bool,
+    until_broken: bool,
     make_control: MakeControl,
     make_worker: MakeWorker,
 }
@@ -95,6 +99,7 @@ pub fn cluster() -> Sim {
         faults: Faults::none(),
         fault_time: Duration::from_secs(60),
         probed: false,
+        until_broken: false,
         make_control: Arc::new(|builder, _| builder),
         make_worker: Arc::new(|builder, _| builder),
     }
@@ -165,6 +170,12 @@ impl Sim {
     /// about calls, tasks, events and transfers are checked.
     pub fn probed(mut self) -> Self {
         self.probed = true;
+        self
+    }
+
+    /// Ends a run as soon as a promise is broken.
+    pub fn until_broken(mut self) -> Self {
+        self.until_broken = true;
         self
     }
 
@@ -268,18 +279,12 @@ impl Sim {
         if self.probed {
             tokio::spawn(keep_asking(cluster.clone()));
         }
-        let injected =
-            inject(world.clone(), 0, episodes.iter().map(|(_, episode)| episode.clone()).collect());
-        let injected = tokio::spawn(injected);
-        let outcome = AssertUnwindSafe(scenario(cluster.clone())).catch_unwind().await;
-        // A task that does not panic and is not aborted ends well.
-        let _ = injected.await;
-        let quiet_until = cluster.elapsed() + QUIET_TIME;
-        if outcome.is_ok() {
-            cluster.settle().await;
-            sleep(quiet_until.saturating_sub(cluster.elapsed())).await;
-            world.history.finish();
-        }
+        let played = play(&cluster, &episodes, scenario(cluster.clone()));
+        let failed = tokio::select! {
+            biased;
+            () = broken(&cluster), if self.until_broken => None,
+            failed = played => failed,
+        };
         let report = Report {
             seed,
             hash: world.trace.finish(),
@@ -288,7 +293,7 @@ impl Sim {
             violations: world.history.violations(),
             counts: world.history.counts(),
             datagrams: world.wire.sent().0,
-            failed: outcome.err().map(|panic| words(&*panic)),
+            failed,
         };
         world.end_all();
         report
@@ -329,6 +334,35 @@ impl Sim {
             size = size.min(best.episodes.len());
         }
         best
+    }
+}
+
+/// Plays a scenario while its faults are done, then watches the quiet time. Returns with which words the scenario has failed.
+async fn play(
+    cluster: &Cluster,
+    episodes: &[(usize, Episode)],
+    scenario: impl Future<Output = ()>,
+) -> Option<String> {
+    let world = cluster.world.clone();
+    let episodes = episodes.iter().map(|(_, episode)| episode.clone()).collect();
+    let injected = tokio::spawn(inject(world.clone(), 0, episodes));
+    let outcome = AssertUnwindSafe(scenario).catch_unwind().await;
+    // A task that does not panic and is not aborted ends well.
+    let _ = injected.await;
+    let quiet_until = cluster.elapsed() + QUIET_TIME;
+    if let Err(panic) = outcome {
+        return Some(words(&*panic));
+    }
+    cluster.settle().await;
+    sleep(quiet_until.saturating_sub(cluster.elapsed())).await;
+    world.history.finish();
+    None
+}
+
+/// Waits until a promise is broken.
+async fn broken(cluster: &Cluster) {
+    while cluster.history().violations().is_empty() {
+        sleep(BROKEN_INTERVAL).await;
     }
 }
 

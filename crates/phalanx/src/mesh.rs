@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use phalanx_base::{Address, NodeId, RosterState};
+use phalanx_base::{Address, NodeId, RosterState, planted};
 use phalanx_discovery::{DynDiscover, Resolver};
 use phalanx_jobs::LOST_PROXY_KEPT;
 use phalanx_membership::ClusterView;
@@ -154,6 +154,10 @@ impl Mesh {
     fn due(&mut self, room: usize) -> Vec<SocketAddr> {
         let now = Instant::now();
         self.sockets.retain(|_, known| known.dialling || known.until.is_none_or(|until| now < until));
+        let view = self.view.borrow();
+        let forgotten = |known: &Socket| {
+            planted!("no-redial") && known.node.as_ref().is_some_and(|node| !view.is_alive(node))
+        };
         let links = self.node.links.lock();
         let mut busy: BTreeSet<NodeId> = self
             .sockets
@@ -165,7 +169,7 @@ impl Mesh {
         let mut due = Vec::new();
         for (socket, known) in &mut self.sockets {
             let reached = known.node.as_ref().is_some_and(|node| links.has(node) || busy.contains(node));
-            if due.len() < room && !known.dialling && known.due_at <= now && !reached {
+            if due.len() < room && !known.dialling && known.due_at <= now && !reached && !forgotten(known) {
                 known.dialling = true;
                 busy.extend(known.node.clone());
                 due.push(*socket);

@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use phalanx_sim::ONLY;
 
@@ -52,6 +53,9 @@ fn work(
     let mut process = Process::start(options, planted)?;
     while let Some(seed) = next() {
         let result = process.run(seed)?;
+        if result.hash.is_empty() {
+            process = Process::start(options, planted)?;
+        }
         if results.send(result).is_err() {
             break;
         }
@@ -59,10 +63,14 @@ fn work(
     Ok(())
 }
 
+/// How long a simulated minute may take: a hundred times as long as it does. A run that goes in a circle never ends.
+const MINUTE_TIME_MAX: Duration = Duration::from_secs(20);
+
 struct Process {
     child: Child,
     input: Option<ChildStdin>,
-    output: BufReader<std::process::ChildStdout>,
+    lines: Receiver<String>,
+    patience: Duration,
 }
 
 impl Process {
@@ -82,16 +90,27 @@ impl Process {
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|error| format!("a process does not start: {error}"))?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
-        let output = output.ok_or("a process has no output")?;
-        Ok(Self { child, input, output: BufReader::new(output) })
+        let output = BufReader::new(output.ok_or("a process has no output")?);
+        let (sender, lines) = channel();
+        // It ends with the output of the process.
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let minutes = u32::try_from(options.minutes).unwrap_or(u32::MAX);
+        Ok(Self { child, input, lines, patience: MINUTE_TIME_MAX.saturating_mul(minutes) })
     }
 
     fn run(&mut self, seed: u64) -> Result<SeedResult, String> {
         let input = self.input.as_mut().ok_or("a process has no input")?;
         writeln!(input, "{seed}").and_then(|()| input.flush()).map_err(|error| error.to_string())?;
-        let mut line = String::new();
-        self.output.read_line(&mut line).map_err(|error| error.to_string())?;
-        serde_json::from_str(&line).map_err(|error| format!("seed {seed} ended its process: {error}"))
+        match self.lines.recv_timeout(self.patience) {
+            Ok(line) => serde_json::from_str(&line).map_err(|error| format!("seed {seed}: {error}")),
+            Err(RecvTimeoutError::Disconnected) => Ok(SeedResult::broken(seed, "the run ends its process")),
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = self.child.kill();
+                Ok(SeedResult::broken(seed, "the run goes in a circle, and never ends"))
+            }
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "forgotten-calls",
-        what: "a worker does not know which calls it has begun",
+        what: "a worker does not know which calls it has answered",
         scenario: "soak",
     },
     Mutant {
@@ -43,7 +43,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         what: "a worker does not tell the next owner the state of the last one",
         scenario: "soak",
     },
-    Mutant { name: "gap-too-short", what: "a gap that grows does not tell its last event", scenario: "soak" },
+    Mutant { name: "gap-not-told", what: "an owner does not tell the handler of a gap", scenario: "soak" },
     Mutant {
         name: "changing-end",
         what: "a worker tells another end of a task when it is asked again",
@@ -72,7 +72,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "closing-state-lost",
         what: "an owner forgets a handler's state when the worker starts anew",
-        scenario: "soak",
+        scenario: "restarts",
     },
     Mutant {
         name: "offer-while-busy",
@@ -106,8 +106,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant { name: "dropped-chunk", what: "a transfer comes without its last chunk", scenario: "soak" },
     Mutant {
-        name: "older-record-wins",
-        what: "an older record of a control node replaces a newer one",
+        name: "no-redial",
+        what: "a control node never dials one that it has held down",
         scenario: "soak",
     },
     Mutant {
@@ -128,7 +128,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
 ];
 
 /// How many seeds may be spent on one mistake.
-const SEEDS_MAX: u64 = 400;
+const SEEDS_MAX: u64 = 300;
 
 /// Plants each mistake, and runs seeds until one finds it.
 pub(crate) fn run(options: &Options) -> Result<Vec<MutantResult>, String> {

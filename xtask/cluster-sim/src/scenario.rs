@@ -35,6 +35,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         episodes_per_minute: 4.0,
     },
     Scenario {
+        name: "restarts",
+        what: "workers and control nodes start anew while others sleep",
+        classes: &[Class::Crash, Class::Pause, Class::Leave],
+        episodes_per_minute: 12.0,
+    },
+    Scenario {
         name: "partitions",
         what: "nodes do not hear each other",
         classes: &[Class::OneWay, Class::Partition, Class::PartialPartition],
@@ -71,9 +77,11 @@ impl Scenario {
     }
 
     /// Runs one seed.
-    pub(crate) fn run(&self, seed: u64, minutes: u64) -> Report {
+    pub(crate) fn run(&self, seed: u64, minutes: u64, until_broken: bool) -> Report {
         let fault_time = Duration::from_secs(60 * minutes.saturating_sub(QUIET_MINUTES));
-        self.sim(seed, minutes).run_seed(seed, async |cluster| {
+        let sim = self.sim(seed, minutes);
+        let sim = if until_broken { sim.until_broken() } else { sim };
+        sim.run_seed(seed, async |cluster| {
             cluster.sleep(fault_time.saturating_sub(cluster.elapsed())).await;
         })
     }

@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::scenario::Scenario;
 
 /// What became of one seed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct SeedResult {
     pub(crate) seed: u64,
     pub(crate) hash: String,
@@ -31,6 +31,14 @@ pub(crate) struct SeedResult {
     pub(crate) explanation: Option<String>,
     /// The episodes that are enough for the violation.
     pub(crate) only: Option<String>,
+}
+
+impl SeedResult {
+    /// Of a run of which nothing is known but how it failed.
+    pub(crate) fn broken(seed: u64, how: &str) -> Self {
+        let (property, violations) = (Some(how.to_owned()), vec![how.to_owned()]);
+        Self { seed, property, violations, ..Self::default() }
+    }
 }
 
 impl From<&Report> for SeedResult {
@@ -62,7 +70,7 @@ impl From<&Report> for SeedResult {
 
 /// Runs a seed; where it fails, and there is time for it, the schedule is made as short as it can be.
 fn run(options: &Options, scenario: &Scenario, seed: u64) -> SeedResult {
-    let report = scenario.run(seed, options.minutes);
+    let report = scenario.run(seed, options.minutes, options.mutants);
     let mut result = SeedResult::from(&report);
     if !report.is_good() && !options.mutants {
         let shorter = scenario.shrink(&report, options.minutes);

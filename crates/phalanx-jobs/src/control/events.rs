@@ -184,7 +184,7 @@ impl Followed {
         let is_new = !self.tasks.contains_key(&task);
         let follow = self.tasks.entry(task.clone()).or_insert_with(|| Follow::new(class));
         follow.confirmed = true;
-        let acked = if planted!("lost-cursor") && is_new { 0 } else { acked };
+        let acked = if planted!("lost-cursor") && is_new { acked + 1 } else { acked };
         if follow.cursor.resume(acked) || is_new {
             follow.kept_by_worker = checkpoint.is_some() || acked == 0;
             follow.restore = Some(checkpoint.or_else(|| self.offered.remove(&task)));
@@ -215,6 +215,9 @@ impl Followed {
         // The worker's window bounds what can wait, and what is in hand beside it.
         if self.waiting >= 2 * EVENTS_IN_FLIGHT_MAX || self.waiting_bytes >= WAITING_BYTES_MAX {
             return Err(Violation::Flood);
+        }
+        if planted!("gap-not-told") && matches!(event.body, EventBody::Gap { .. }) {
+            return Ok(false);
         }
         self.waiting += 1;
         self.waiting_bytes += event.body.bytes();
@@ -255,7 +258,7 @@ impl Followed {
     pub(crate) fn dispatch_all(&mut self, now: Instant, fx: &mut Effects) {
         let mut tasks: Vec<TaskId> = self.tasks.keys().cloned().collect();
         if planted!("unsorted") {
-            tasks.sort_by_cached_key(|task| shuffled(task));
+            tasks.sort_by_cached_key(shuffled);
         }
         for task in tasks {
             self.dispatch(now, &task, fx);

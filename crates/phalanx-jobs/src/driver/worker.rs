@@ -432,9 +432,12 @@ impl Driver {
                 Observation::Granted { worker, control, fence: *fence, given: *given }
             }
             WorkerEvent::Orphaned => Observation::Orphaned { worker },
-            WorkerEvent::RunRequest { call, fence, .. }
-            | WorkerEvent::RunTask { task: TaskId(call), fence, .. }
-            | WorkerEvent::Command { call, fence, .. } => Observation::Begun { worker, call, fence: *fence },
+            WorkerEvent::RunRequest { call, under, .. }
+            | WorkerEvent::RunTask { task: TaskId(call), under, .. }
+            | WorkerEvent::Command { call, under, .. } => {
+                let (generation, fence) = *under;
+                Observation::Begun { worker, call, generation, fence }
+            }
             WorkerEvent::Acknowledged(task, through) => {
                 Observation::Acknowledged { worker, task, through: *through }
             }

@@ -24,8 +24,8 @@ impl WorkerCore {
                 Ok(()) => return self.begin(now, link, call),
                 Err(reason) => Outcome::NotExecuted(reason),
             },
-            _ if planted!("forgotten-calls") => return self.begin(now, link, call),
             Begun::Running => return self.begun.redirect(&call.id, link),
+            Begun::Ended(_) if planted!("forgotten-calls") => return self.begin(now, link, call),
             Begun::Ended(outcome) => outcome,
             Begun::Forgotten => Outcome::Unknown(Reason::Forgotten),
             Begun::TooManyCallers => Outcome::NotExecuted(Reason::Busy(Cap::Callers)),
@@ -105,13 +105,13 @@ impl WorkerCore {
 
     fn begin(&mut self, now: Instant, link: LinkId, call: Call) {
         let deadline = now + Duration::from_millis(call.remaining_ms).min(CALL_TIME_MAX);
-        let (id, fence) = (call.id, call.fence);
+        let (id, under) = (call.id, (call.generation, call.fence));
         match call.verb {
             Verb::Request { class, body } => {
                 self.begin_running(id.clone(), link, deadline, RunningKind::Request);
                 self.events.push_back(WorkerEvent::RunRequest {
                     call: id,
-                    fence,
+                    under,
                     deadline,
                     class: class.name,
                     body,
@@ -121,14 +121,14 @@ impl WorkerCore {
                 let task = TaskId(id.clone());
                 self.tasks.start(task.clone(), on_disconnect);
                 self.outbox.open(task.clone(), class.clone());
-                self.events.push_back(WorkerEvent::RunTask { task, fence, class: class.name, body });
+                self.events.push_back(WorkerEvent::RunTask { task, under, class: class.name, body });
                 self.answer_at_once(id, link, Outcome::Done(codec::unit()));
             }
             Verb::Command { task, stream, sequence, body } => {
                 match self.tasks.command(&task, &stream, sequence, &id) {
                     Ok(()) => {
                         self.begin_running(id.clone(), link, deadline, RunningKind::Command(task.clone()));
-                        self.events.push_back(WorkerEvent::Command { task, call: id, fence, body });
+                        self.events.push_back(WorkerEvent::Command { task, call: id, under, body });
                     }
                     Err(reason) => self.send(link, OutcomeOf { id, outcome: Outcome::NotExecuted(reason) }),
                 }

@@ -47,8 +47,8 @@ pub enum WorkerEvent {
     RunRequest {
         /// Which call.
         call: CallId,
-        /// The fence that came with it.
-        fence: Fence,
+        /// The boot that it was meant for, and the fence that came with it.
+        under: (Generation, Fence),
         /// When it must have ended.
         deadline: Instant,
         /// To which class.
@@ -60,8 +60,8 @@ pub enum WorkerEvent {
     RunTask {
         /// Which task.
         task: TaskId,
-        /// The fence that came with it.
-        fence: Fence,
+        /// The boot that it was meant for, and the fence that came with it.
+        under: (Generation, Fence),
         /// Of which class.
         class: String,
         /// The class's task.
@@ -73,8 +73,8 @@ pub enum WorkerEvent {
         task: TaskId,
         /// Which call.
         call: CallId,
-        /// The fence that came with it.
-        fence: Fence,
+        /// The boot that it was meant for, and the fence that came with it.
+        under: (Generation, Fence),
         /// The class's command.
         body: Bytes,
     },

@@ -46,7 +46,7 @@ impl Grants {
                     ));
                 }
             }
-            Entry::Orphaned { worker } => {
+            Entry::Orphaned { worker } | Entry::Stopped { boot: worker, .. } => {
                 self.workers.entry(worker.clone()).or_default().present = None;
             }
             Entry::Begun { worker, call, fence } => {
