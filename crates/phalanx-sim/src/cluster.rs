@@ -1,11 +1,13 @@
 //! What a scenario holds in its hands: the cluster, its nodes, and what goes wrong with them.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use phalanx::{Control, Worker};
 use phalanx_base::Work;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::faults::{Episode, Fault, inject};
@@ -30,13 +32,15 @@ const AT_HOME_WITHIN: Duration = Duration::from_secs(90);
 #[derive(Clone)]
 pub struct Cluster {
     pub(crate) world: Arc<World>,
-    next: Arc<std::sync::atomic::AtomicU64>,
+    next: Arc<AtomicU64>,
+    /// The scenario's own faults, which may outlast it.
+    under_way: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl Cluster {
     pub(crate) fn new(world: Arc<World>) -> Self {
         // The numbers below belong to the episodes of the schedule.
-        Self { world, next: Arc::new(std::sync::atomic::AtomicU64::new(1 << 32)) }
+        Self { world, next: Arc::new(AtomicU64::new(1 << 32)), under_way: Arc::default() }
     }
 
     /// The control node of that number, from 1; `None` while it does not run.
@@ -82,7 +86,7 @@ impl Cluster {
     /// A number that differs in each call, the same in each run of a seed.
     #[must_use]
     pub fn number(&self) -> u64 {
-        self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        self.next.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Runs work as a part of a node: it is paused with it, and dies with it. Nothing happens where the node does not run.
@@ -96,13 +100,23 @@ impl Cluster {
     /// Lets a fault happen for a while, beginning now, beside whatever else goes on.
     pub fn fault(&self, fault: Fault, length: Duration) {
         let episode = Episode { begin: self.elapsed(), length, fault };
-        tokio::spawn(inject(self.world.clone(), self.number(), vec![episode]));
+        let injected = tokio::spawn(inject(self.world.clone(), self.number(), vec![episode]));
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).push(injected);
     }
 
     /// The same, and waits until it is over.
     pub async fn during(&self, fault: Fault, length: Duration) {
         let episode = Episode { begin: self.elapsed(), length, fault };
         inject(self.world.clone(), self.number(), vec![episode]).await;
+    }
+
+    /// Waits until all of the scenario's own faults are over.
+    pub(crate) async fn faults_over(&self) {
+        let under_way = std::mem::take(&mut *self.under_way.lock().unwrap_or_else(PoisonError::into_inner));
+        for fault in under_way {
+            // A task that does not panic and is not aborted ends well.
+            let _ = fault.await;
+        }
     }
 
     /// Waits for so long.
@@ -149,6 +163,13 @@ impl Cluster {
         self.agrees_by(begin + VIEWS_AGREE_WITHIN).await;
         self.placed_by(begin + PROXIES_WITHIN, false, name::ONE_PROXY).await;
         self.placed_by(begin + AT_HOME_WITHIN, true, name::AT_OWNER).await;
+    }
+
+    /// Checks at the end of the quiet time that what held once holds still.
+    pub(crate) async fn still_settled(&self) {
+        let now = self.elapsed();
+        self.agrees_by(now).await;
+        self.placed_by(now, true, name::AT_OWNER).await;
     }
 
     async fn agrees_by(&self, limit: Duration) {

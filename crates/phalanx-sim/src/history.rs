@@ -250,7 +250,8 @@ impl History {
         let mut state = self.lock();
         let broken = state.properties.finish(at);
         let violations = broken.into_iter().map(|(property, what)| Violation { property, at, what });
-        state.violations.extend(violations.take(VIOLATIONS_MAX));
+        let room = VIOLATIONS_MAX.saturating_sub(state.violations.len());
+        state.violations.extend(violations.take(room));
     }
 
     /// The promises that were broken so far, in the order in which they were; the first 32 at least.

@@ -182,8 +182,8 @@ impl Sim {
     /// Runs the scenario with each seed, and checks every promise all the while.
     ///
     /// # Panics
-    /// When a promise is broken, or the scenario panics. What is printed before says which seed it was, what went wrong by
-    /// then, and how to replay it.
+    /// When a promise is broken, or the scenario panics. The message says which seed it was, what went wrong by then, and how
+    /// to replay it.
     pub fn run<F>(&self, scenario: impl Fn(Cluster) -> F)
     where
         F: Future<Output = ()>,
@@ -192,8 +192,7 @@ impl Sim {
             let report = self.run_seed(seed, &scenario);
             if !report.is_good() {
                 let report = self.shrink(&report, &scenario);
-                eprintln!("{}", explain(&report));
-                panic!("seed {seed}: {}", first_words(&report));
+                panic!("{}", explain(&report));
             }
         }
     }
@@ -349,12 +348,14 @@ async fn play(
     let outcome = AssertUnwindSafe(scenario).catch_unwind().await;
     // A task that does not panic and is not aborted ends well.
     let _ = injected.await;
+    cluster.faults_over().await;
     let quiet_until = cluster.elapsed() + QUIET_TIME;
     if let Err(panic) = outcome {
         return Some(words(&*panic));
     }
     cluster.settle().await;
     sleep(quiet_until.saturating_sub(cluster.elapsed())).await;
+    cluster.still_settled().await;
     world.history.finish();
     None
 }

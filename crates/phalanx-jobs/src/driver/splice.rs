@@ -1,7 +1,5 @@
 //! Transfers on their way: from this node to a worker, or through this node for another control node.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use bytes::Bytes;
 use futures_util::Stream as ChunkStream;
 use phalanx_base::{Generation, Lane, NodeId};
@@ -16,9 +14,6 @@ use crate::outcome::{Outcome, Reason};
 use crate::transfer::TransferError;
 use crate::wire::{Opening, Receipt, TaskId, TransferId, TransferReply};
 
-/// Numbers transfers: unique in this process, which is all that the receiver needs to tell them apart.
-static NEXT_TRANSFER: AtomicU64 = AtomicU64::new(1);
-
 impl ControlService {
     /// Sends chunks into a task, wherever its worker's proxy is.
     pub(super) async fn send<E: std::fmt::Display>(
@@ -28,7 +23,8 @@ impl ControlService {
         task: &TaskId,
         chunks: impl ChunkStream<Item = Result<Bytes, E>> + Send,
     ) -> Result<Receipt, TransferError> {
-        let transfer = TransferId(NEXT_TRANSFER.fetch_add(1, Ordering::Relaxed));
+        // Unique for this boot, which is all that the receiver needs to tell transfers apart.
+        let transfer = TransferId(self.new_id().sequence);
         let opened = self.open(worker, generation, task, transfer).await;
         let (stream, opening) = opened?;
         transfers::send(stream, opening, chunks).await

@@ -54,7 +54,7 @@ impl Story {
 
     /// No promise was broken, and none is when it ends here.
     #[track_caller]
-    pub(super) fn is_good(self) {
+    pub(super) fn breaks_nothing(self) {
         self.end().breaks(&[]);
     }
 }
