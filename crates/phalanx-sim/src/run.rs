@@ -59,6 +59,8 @@ pub struct Report {
     pub hash: String,
     /// How much time went by for the cluster.
     pub simulated: Duration,
+    /// Every option that was in force.
+    pub options: String,
     /// The faults that were done, in order, with their numbers in the schedule.
     pub episodes: Vec<(usize, Episode)>,
     /// The promises that were broken.
@@ -232,6 +234,14 @@ impl Sim {
         report
     }
 
+    /// Every option in force, for whoever wants to know what a failing run was made of.
+    fn options(&self) -> String {
+        let Self { controls, workers, config, faults, fault_time, probed, .. } = self;
+        format!(
+            "{controls} control nodes, {workers} workers, probed: {probed}, fault time: {fault_time:?}\n{faults:?}\n{config:?}"
+        )
+    }
+
     fn plan(&self) -> Plan {
         let (make_control, make_worker) = (self.make_control.clone(), self.make_worker.clone());
         let probed = self.probed;
@@ -288,6 +298,7 @@ impl Sim {
             seed,
             hash: world.trace.finish(),
             simulated: cluster.elapsed(),
+            options: self.options(),
             episodes,
             violations: world.history.violations(),
             counts: world.history.counts(),
@@ -385,6 +396,7 @@ pub fn explain(report: &Report) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = writeln!(text, "seed {}: {}", report.seed, first_words(report));
+    let _ = writeln!(text, "options: {}", report.options);
     let _ = writeln!(text, "faults ({}):", report.episodes.len());
     for (number, episode) in &report.episodes {
         let _ = writeln!(text, "  {number:3}  {episode}");
