@@ -18,17 +18,23 @@ use crate::{Host, HostError};
 pub enum TransportKind {
     /// QUIC over UDP.
     Quic,
+    /// TLS over TCP.
+    Tls,
+    /// WebSocket over TLS over TCP.
+    WebSocket,
 }
 
 impl TransportKind {
     /// All of them, the preferred one first.
-    pub const ALL: [TransportKind; 1] = [TransportKind::Quic];
+    pub const ALL: [TransportKind; 3] = [TransportKind::Quic, TransportKind::Tls, TransportKind::WebSocket];
 
     /// The word for it in an address.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Quic => "quic",
+            Self::Tls => "tls",
+            Self::WebSocket => "wss",
         }
     }
 }
@@ -119,7 +125,7 @@ pub enum AddressError {
         at: usize,
     },
     /// A transport that this version does not know.
-    #[error("unknown transport {found:?} at byte {at}: this version knows \"quic\" only")]
+    #[error("unknown transport {found:?} at byte {at}: this version knows \"quic\", \"tls\" and \"wss\"")]
     UnknownTransport {
         /// What stands there.
         found: String,
@@ -320,11 +326,8 @@ pub(crate) mod tests {
         let name = "[a-z0-9]([a-z0-9-]{0,6}[a-z0-9])?(\\.[a-z]([a-z0-9-]{0,6}[a-z0-9])?){1,3}\\.?";
         let host =
             prop_oneof![any::<IpAddr>().prop_map(Host::from), name.prop_map(|name| name.parse().unwrap())];
-        (host, any::<Option<u16>>(), any::<bool>()).prop_map(|(host, port, quic)| Address {
-            host,
-            port,
-            transport: quic.then_some(TransportKind::Quic),
-        })
+        (host, any::<Option<u16>>(), proptest::option::of(proptest::sample::select(&TransportKind::ALL[..])))
+            .prop_map(|(host, port, transport)| Address { host, port, transport })
     }
 
     fn address(text: &str) -> Address {

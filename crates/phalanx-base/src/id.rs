@@ -131,6 +131,13 @@ impl Generation {
         Self(self.0.saturating_add(1))
     }
 
+    /// When the boot began, in milliseconds since the Unix epoch; later than that where a boot before it says so, since it
+    /// is greater for each boot of a node that has stored the one before.
+    #[must_use]
+    pub fn unix_ms(self) -> u64 {
+        self.0 >> 16
+    }
+
     /// As a number, for storage.
     #[must_use]
     pub fn as_u64(self) -> u64 {

@@ -14,6 +14,7 @@ mod lane;
 mod owner;
 mod planted;
 mod roster;
+mod seal;
 mod spawn;
 mod status;
 
@@ -28,5 +29,6 @@ pub use lane::Lane;
 pub use owner::{Move, Owner, Partition};
 pub use planted::is_planted;
 pub use roster::{RosterEntry, RosterState, RosterVersion, RosterView};
+pub use seal::{ClusterSeal, SEAL_BYTES};
 pub use spawn::{Spawn, Work};
 pub use status::{NodeStatus, Role};

@@ -11,6 +11,8 @@ pub enum Role {
     Control,
     /// Runs jobs.
     Worker,
+    /// Asks control nodes to show and to change things, on behalf of a person. It is no member and runs nothing.
+    Operator,
 }
 
 impl fmt::Display for Role {
@@ -18,6 +20,7 @@ impl fmt::Display for Role {
         f.pad(match self {
             Role::Control => "control",
             Role::Worker => "worker",
+            Role::Operator => "operator",
         })
     }
 }

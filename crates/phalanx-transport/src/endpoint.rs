@@ -124,9 +124,9 @@ pub enum DialError {
         /// The role that was claimed.
         claimed: Role,
     },
-    /// Both ends are workers.
-    #[error("two workers never link: dial a control node")]
-    TwoWorkers,
+    /// Neither end is a control node.
+    #[error("neither end is a control node: workers and operators dial control nodes only")]
+    NoControl,
     /// The address leads back to this node.
     #[error("the address leads back to this node itself")]
     Myself,
@@ -161,7 +161,7 @@ impl From<HandshakeError> for DialError {
             HandshakeError::WrongCluster { ours, theirs } => Self::WrongCluster { ours, theirs },
             HandshakeError::WrongSecret => Self::WrongSecret,
             HandshakeError::RoleNotProven { claimed } => Self::RoleNotProven { claimed },
-            HandshakeError::TwoWorkers => Self::TwoWorkers,
+            HandshakeError::NoControl => Self::NoControl,
             HandshakeError::Myself | HandshakeError::Refused(Refusal::Myself) => Self::Myself,
             HandshakeError::Version { ours, theirs } => Self::Version { ours, theirs },
             HandshakeError::TimedOut => Self::TimedOut,

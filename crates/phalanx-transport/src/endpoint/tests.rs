@@ -228,7 +228,7 @@ async fn two_workers_never_link() {
     let secret = secret();
     let dialler = bind(local("media", "w", Role::Worker), secret.worker_credential());
     let (error, heard, _) = refusal(dialler, local("media", "v", Role::Worker), &secret, None).await;
-    assert_eq!((error, heard), (DialError::TwoWorkers, HandshakeError::TwoWorkers));
+    assert_eq!((error, heard), (DialError::NoControl, HandshakeError::NoControl));
 }
 
 #[tokio::test]

@@ -123,8 +123,8 @@ pub enum HandshakeError {
         claimed: Role,
     },
     /// Neither end is a control node.
-    #[error("two workers never link: dial a control node")]
-    TwoWorkers,
+    #[error("neither end is a control node: workers and operators dial control nodes only")]
+    NoControl,
     /// The peer is this very boot of this very node.
     #[error("the peer is this node itself")]
     Myself,
@@ -145,7 +145,7 @@ impl HandshakeError {
             Self::WrongCluster { ours, .. } => (0x12, ours.clone().into_bytes()),
             Self::WrongSecret => (0x13, Vec::new()),
             Self::RoleNotProven { .. } => (0x14, Vec::new()),
-            Self::TwoWorkers => (0x15, Vec::new()),
+            Self::NoControl => (0x15, Vec::new()),
             Self::Myself => (0x16, Vec::new()),
             Self::TimedOut => (0x17, Vec::new()),
             Self::Refused(_) => (0x18, Vec::new()),
@@ -167,7 +167,7 @@ impl HandshakeError {
             },
             (0x13, _) => Self::WrongSecret,
             (0x14, _) => Self::RoleNotProven { claimed: local.role },
-            (0x15, _) => Self::TwoWorkers,
+            (0x15, _) => Self::NoControl,
             (0x16, _) => Self::Myself,
             (0x17, _) => Self::TimedOut,
             _ => return None,
@@ -201,7 +201,7 @@ mod tests {
                 HandshakeError::RoleNotProven { claimed: Role::Worker },
                 HandshakeError::RoleNotProven { claimed: Role::Worker },
             ),
-            (HandshakeError::TwoWorkers, HandshakeError::TwoWorkers),
+            (HandshakeError::NoControl, HandshakeError::NoControl),
             (HandshakeError::Myself, HandshakeError::Myself),
             (HandshakeError::TimedOut, HandshakeError::TimedOut),
         ] {

@@ -244,8 +244,11 @@ impl Handshake {
         if ours.boot() == theirs.boot() {
             return Err(HandshakeError::Myself);
         }
-        if (ours.role, theirs.role) == (Role::Worker, Role::Worker) {
-            return Err(HandshakeError::TwoWorkers);
+        match (ours.role, theirs.role) {
+            (Role::Control, _) | (_, Role::Control) => {}
+            (Role::Worker | Role::Operator, Role::Worker | Role::Operator) => {
+                return Err(HandshakeError::NoControl);
+            }
         }
         Ok(wire)
     }
@@ -258,7 +261,7 @@ impl Handshake {
         let signed = signed_bytes(theirs, &self.exporter, &transcript);
         if !self.credential.verify(peer.role, &signed, proof) {
             // Who signs with the other role's key has a credential of this cluster, but not the right one.
-            let other = if peer.role == Role::Control { Role::Worker } else { Role::Control };
+            let other = if peer.role == Role::Worker { Role::Control } else { Role::Worker };
             return Err(match self.credential.verify(other, &signed, proof) {
                 true => HandshakeError::RoleNotProven { claimed: peer.role },
                 false => HandshakeError::WrongSecret,

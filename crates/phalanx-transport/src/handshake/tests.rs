@@ -86,12 +86,15 @@ fn failed(events: &[HandshakeEvent]) -> &HandshakeError {
 #[test]
 fn both_ends_are_proved() {
     let secret = secret();
-    for (d, a) in
-        [(Role::Control, Role::Control), (Role::Control, Role::Worker), (Role::Worker, Role::Control)]
-    {
+    for (d, a) in [
+        (Role::Control, Role::Control),
+        (Role::Control, Role::Worker),
+        (Role::Worker, Role::Control),
+        (Role::Operator, Role::Control),
+    ] {
         let (dialler, acceptor) = (node("media", "d", d), node("media", "a", a));
         let credential = |role| match role {
-            Role::Control => Credential::from(&secret),
+            Role::Control | Role::Operator => Credential::from(&secret),
             Role::Worker => Credential::from(secret.worker_credential()),
         };
         let ends = Ends::of(&dialler, credential(d), &acceptor, credential(a));
@@ -122,18 +125,26 @@ fn another_secret_is_found_by_the_acceptor_which_signs_nothing() {
 }
 
 #[test]
-fn a_worker_that_claims_control_is_found() {
+fn a_worker_that_claims_more_is_found() {
+    for role in [Role::Control, Role::Operator] {
+        claims_more(role);
+    }
+}
+
+fn claims_more(role: Role) {
     let secret = secret();
-    let claims = node("media", "d", Role::Control);
+    let claims = node("media", "d", role);
     let impostor = Credential::impostor(&secret.worker_credential());
     let honest = node("media", "a", Role::Control);
-    let error = HandshakeError::RoleNotProven { claimed: Role::Control };
+    let error = HandshakeError::RoleNotProven { claimed: role };
     let (_, at_acceptor) = Ends::of(&claims, impostor.clone(), &honest, &secret).run(Ok(()));
     assert_eq!(failed(&at_acceptor), &error);
-    // A worker that dials such an impostor finds it too: it has the control nodes' public key.
-    let worker = node("media", "w", Role::Worker);
-    let ends = Ends::of(&worker, secret.worker_credential(), &claims, impostor);
-    assert_eq!(failed(&ends.run(Ok(())).0), &error);
+    if role == Role::Control {
+        // A worker that dials such an impostor finds it too: it has the control nodes' public key.
+        let worker = node("media", "w", Role::Worker);
+        let ends = Ends::of(&worker, secret.worker_credential(), &claims, impostor);
+        assert_eq!(failed(&ends.run(Ok(())).0), &error);
+    }
     // A node that knows that it has no right to the role does not even try to sign.
     let ends = Ends::of(&claims, secret.worker_credential(), &honest, &secret);
     assert_eq!(failed(&ends.run(Ok(())).0), &error);
@@ -152,8 +163,10 @@ fn hellos_that_do_not_fit_end_it_before_any_proof() {
         assert_eq!(failed(&at_acceptor), &error);
         assert_eq!(at_dialler, [], "no message came back");
     }
-    let (_, at_acceptor) = Ends::of(&worker("d"), &secret, &worker("a"), &secret).run(Ok(()));
-    assert_eq!(failed(&at_acceptor), &HandshakeError::TwoWorkers);
+    for dialler in [worker("d"), node("media", "d", Role::Operator)] {
+        let (_, at_acceptor) = Ends::of(&dialler, &secret, &worker("a"), &secret).run(Ok(()));
+        assert_eq!(failed(&at_acceptor), &HandshakeError::NoControl);
+    }
 }
 
 #[test]

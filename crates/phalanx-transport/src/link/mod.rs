@@ -93,6 +93,8 @@ pub(crate) fn streams_max(ours: Role, theirs: Role) -> u16 {
     match (ours, theirs) {
         (Role::Control, Role::Control) => 1024,
         (Role::Worker, _) | (_, Role::Worker) => 256,
+        // A person's program asks a few things at a time.
+        (Role::Operator, _) | (_, Role::Operator) => 16,
     }
 }
 

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use phalanx_base::Role;
+use phalanx_base::{ClusterSeal, Role, SEAL_BYTES};
 use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use zeroize::Zeroizing;
 
-use super::cluster::LocalNode;
+use super::cluster::{ClusterId, ClusterNameError, LocalNode};
 use super::secret::{KEY_BYTES, Secret, WorkerCredential, expand, pair, public_key, reset_seed};
 
 /// The length of a proof: a signature of Ed25519.
@@ -17,6 +17,8 @@ pub(crate) const SIGNATURE_BYTES: usize = 64;
 const RESET_KEY_BYTES: usize = 64;
 /// Sets those keys apart from all others.
 const RESET_SALT: &[u8] = b"phalanx/1 stateless reset";
+/// Sets sealed messages apart from the proofs of handshakes, which the same keys sign.
+const SEAL_LABEL: &[u8] = b"phalanx/1 seal\0";
 
 /// What a node proves itself with, made from a [`Secret`] or a [`WorkerCredential`]. Cheap to clone.
 #[derive(Clone)]
@@ -36,7 +38,7 @@ impl Credential {
     #[must_use]
     pub fn may_be(&self, role: Role) -> bool {
         match role {
-            Role::Control => self.0.control.is_some(),
+            Role::Control | Role::Operator => self.0.control.is_some(),
             Role::Worker => true,
         }
     }
@@ -44,7 +46,7 @@ impl Credential {
     /// Signs as a node of this role; `None` when the credential is not enough for it.
     pub(crate) fn sign(&self, role: Role, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
         let pair = match role {
-            Role::Control => self.0.control.as_ref()?,
+            Role::Control | Role::Operator => self.0.control.as_ref()?,
             Role::Worker => &self.0.worker,
         };
         let mut signature = [0; SIGNATURE_BYTES];
@@ -55,10 +57,20 @@ impl Credential {
     /// Whether a signature was made by a holder of this role's key.
     pub(crate) fn verify(&self, role: Role, message: &[u8], signature: &[u8]) -> bool {
         let public = match role {
-            Role::Control => &self.0.control_public,
+            Role::Control | Role::Operator => &self.0.control_public,
             Role::Worker => &self.0.worker_public,
         };
         UnparsedPublicKey::new(&ED25519, public).verify(message, signature).is_ok()
+    }
+
+    /// What seals beacons and their like for a cluster, and checks such seals.
+    ///
+    /// # Errors
+    /// [`ClusterNameError`] says what is wrong with the name.
+    pub fn seal(&self, cluster: &str) -> Result<Arc<dyn ClusterSeal>, ClusterNameError> {
+        let id = ClusterId::derive(cluster, self)?;
+        let context = [SEAL_LABEL, id.as_bytes()].concat();
+        Ok(Arc::new(Seal { credential: self.clone(), context }))
     }
 
     /// The key with which a node says that it does not know a connection (RFC 9000, section 10.3.2). The same after each
@@ -90,6 +102,22 @@ impl Credential {
             control_public: honest.0.control_public,
             worker_public: honest.0.worker_public,
         }))
+    }
+}
+
+/// The control key as others may use it: for messages under a label of their own and this cluster's id.
+struct Seal {
+    credential: Credential,
+    context: Vec<u8>,
+}
+
+impl ClusterSeal for Seal {
+    fn seal(&self, message: &[u8]) -> Option<[u8; SEAL_BYTES]> {
+        self.credential.sign(Role::Control, &[&self.context, message].concat())
+    }
+
+    fn is_sealed(&self, message: &[u8], seal: &[u8]) -> bool {
+        self.credential.verify(Role::Control, &[&self.context, message].concat(), seal)
     }
 }
 
@@ -143,6 +171,20 @@ mod tests {
 
     use super::*;
     use crate::SystemEntropy;
+
+    #[test]
+    fn a_worker_checks_seals_and_makes_none() {
+        let secret = Secret::generate(&SystemEntropy::new());
+        let whole = Credential::from(&secret);
+        let worker = Credential::from(secret.worker_credential());
+        let seal = whole.seal("media").unwrap().seal(b"m").unwrap();
+        assert!(worker.seal("media").unwrap().is_sealed(b"m", &seal));
+        assert!(!worker.seal("video").unwrap().is_sealed(b"m", &seal), "another cluster's");
+        assert!(!worker.seal("media").unwrap().is_sealed(b"n", &seal));
+        assert!(!whole.verify(Role::Control, b"m", &seal), "a seal is no proof");
+        assert_eq!(worker.seal("media").unwrap().seal(b"m"), None);
+        assert!(worker.seal("").is_err());
+    }
 
     #[test]
     fn a_worker_credential_signs_as_worker_only_and_verifies_both() {
