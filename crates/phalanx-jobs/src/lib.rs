@@ -35,14 +35,14 @@ pub use config::{
 };
 pub use context::{BlockingPanicked, CommandReply, EmitError, RequestContext, Signal, TaskContext};
 pub use control::{
-    BLOCKED_NAMED_MAX, BlockReason, Blocked, ControlEvent, DrainProgress, Handle, LossCounts, MASS_KNOWN_MIN,
-    MASS_WINDOW, MassChange, MassFailure, Proxy, ProxyCall, ShardCore, WorkerLink,
+    BLOCKED_NAMED_MAX, BlockReason, Blocked, ControlEvent, DrainProgress, Forgotten, Handle, LossCounts,
+    MASS_KNOWN_MIN, MASS_WINDOW, MassChange, MassFailure, Proxy, ProxyCall, ShardCore, WorkerLink,
 };
 #[cfg(feature = "tokio")]
 pub use driver::{
-    Accepted, ControlConfig, ControlService, Dial, Drain, DrainOptions, GossipStream, NodeSummary, Nodes,
-    OperationError, TaskHandle, Tasks, WorkerChange, WorkerHandle, WorkerInfo, WorkerService, WorkerSettings,
-    WorkerView, accept,
+    Accepted, ControlConfig, ControlService, Dial, Drain, DrainOptions, GossipStream, NewsStream,
+    NodeSummary, Nodes, OperationError, TaskHandle, Tasks, WorkerChange, WorkerHandle, WorkerInfo,
+    WorkerService, WorkerSettings, WorkerView, accept,
 };
 pub use events::{
     Cursor, EVENTS_IN_FLIGHT_BYTES_MAX, EVENTS_IN_FLIGHT_MAX, Entry, LOGS_MAX, Log, Outbox, Received,

@@ -20,7 +20,7 @@ mod shard;
 pub use drain::{BLOCKED_NAMED_MAX, BlockReason, Blocked, DrainProgress};
 pub use mass::{LossCounts, MASS_KNOWN_MIN, MASS_WINDOW, MassChange, MassFailure};
 pub use proxy::{Proxy, WorkerLink};
-pub use shard::ShardCore;
+pub use shard::{Forgotten, ShardCore};
 
 use std::collections::VecDeque;
 use std::time::Instant;

@@ -460,6 +460,11 @@ impl Proxy {
         fx.event(ControlEvent::Status { worker: self.worker.clone(), status, hosted });
     }
 
+    /// Whether the worker has no link here, and had one.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost_at.is_some()
+    }
+
     /// When to call [`Proxy::handle_timeout`].
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let step = match &self.claim {

@@ -21,6 +21,17 @@ use crate::wire::{CallId, Declined, Frame, HostedWorker, Hosting, Offer, TaskId,
 /// How many proxies one shard holds: a million workers over 16 shards or more.
 const PROXIES_MAX: usize = 65_536;
 
+/// What became of an operator's wish that a worker be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Forgotten {
+    /// Nothing was known of it here.
+    Unknown,
+    /// What was kept for it is dropped.
+    Dropped,
+    /// It is linked to this node: nothing was changed.
+    Connected,
+}
+
 /// The state machine of one shard. See the module's page.
 pub struct ShardCore {
     config: Config,
@@ -126,6 +137,26 @@ impl ShardCore {
             self.handle_link_lost(now, link, false);
         }
         self.note(&worker);
+    }
+
+    /// An operator says that a worker will not come back: what is kept for it is dropped now instead of later. One that has a
+    /// link is left alone.
+    pub fn handle_forget(&mut self, worker: &NodeId) -> Forgotten {
+        let Some(proxy) = self.proxies.get(worker) else { return Forgotten::Unknown };
+        if !proxy.is_lost() {
+            return Forgotten::Connected;
+        }
+        self.drop_proxy(worker);
+        Forgotten::Dropped
+    }
+
+    /// Lets go of a proxy that is done with.
+    fn drop_proxy(&mut self, worker: &NodeId) {
+        if let Some(proxy) = self.proxies.remove(worker) {
+            self.losses.change(worker, proxy.counted, Standing::Away);
+        }
+        self.note(worker);
+        self.effects.event(ControlEvent::Forgotten(worker.clone()));
     }
 
     /// A call has come. It is answered with exactly one [`ControlEvent::Reply`].
@@ -316,10 +347,7 @@ impl ShardCore {
             self.timer_of.remove(&worker);
             let Some(proxy) = self.proxies.get_mut(&worker) else { continue };
             if proxy.handle_timeout(now, self.owners.as_ref(), &mut self.effects) {
-                self.losses.change(&worker, proxy.counted, Standing::Away);
-                self.proxies.remove(&worker);
-                self.note(&worker);
-                self.effects.event(ControlEvent::Forgotten(worker));
+                self.drop_proxy(&worker);
             } else {
                 self.note(&worker);
             }

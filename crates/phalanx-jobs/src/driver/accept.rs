@@ -19,12 +19,17 @@ pub enum Accepted {
     Taken,
     /// It carries membership's messages, which are for the caller.
     Gossip(GossipStream),
+    /// It carries news, which are for the caller.
+    News(NewsStream),
     /// The peer must not open such a stream, or did not say what it is for: the link is of no use.
     Refused,
 }
 
 /// A stream of membership's messages.
 pub struct GossipStream(pub Stream);
+
+/// A stream of news.
+pub struct NewsStream(pub Stream);
 
 /// Takes a stream that the peer has opened, and gives it to whom it is for.
 pub async fn accept(
@@ -58,6 +63,7 @@ pub async fn accept(
                 async move { control.relay(stream, worker, generation, task, transfer).await },
             ));
         }
+        (Ok(Opening::News), Lane::Event, _) => return Accepted::News(NewsStream(stream)),
         (Ok(Opening::Gossip), Lane::Control, Some(_)) => return Accepted::Gossip(GossipStream(stream)),
         _ => return Accepted::Refused,
     }

@@ -282,6 +282,15 @@ impl ControlService {
         workers
     }
 
+    /// Drops what this node keeps for a worker that is lost and will not come back: who asks it something learns at once that
+    /// nobody hosts it, and it counts no more as missing. Other control nodes keep what they know.
+    pub async fn forget(&self, worker: &NodeId) -> crate::Forgotten {
+        let (reply, answer) = oneshot::channel();
+        // A service that has stopped knows nobody.
+        let _ = self.0.local.shard(worker).send(shard::Input::Forget(worker.clone(), reply)).await;
+        answer.await.unwrap_or(crate::Forgotten::Unknown)
+    }
+
     /// What changes about the workers whose proxies this node hosts, from now on. Whoever reads too slowly is told how
     /// many changes were missed.
     #[must_use]

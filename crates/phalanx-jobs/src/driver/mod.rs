@@ -20,7 +20,7 @@ mod transfers;
 mod worker;
 mod worker_handle;
 
-pub use accept::{Accepted, GossipStream, accept};
+pub use accept::{Accepted, GossipStream, NewsStream, accept};
 pub use control::{ControlConfig, ControlService, WorkerChange, WorkerInfo};
 pub use drain::{Drain, DrainOptions};
 pub use listing::{NodeSummary, Nodes, Tasks};

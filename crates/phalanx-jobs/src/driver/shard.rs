@@ -39,6 +39,7 @@ pub(super) enum Input {
     Serving(NodeId, oneshot::Sender<Option<Serving>>),
     Workers(oneshot::Sender<Vec<(NodeId, NodeStatus, Option<Fence>)>>),
     Hosted(Option<NodeId>, oneshot::Sender<(Vec<HostedWorker>, bool)>),
+    Forget(NodeId, oneshot::Sender<crate::Forgotten>),
     WhenEmptyHanded(oneshot::Sender<()>),
     ReleaseAll,
     DrainProgress(oneshot::Sender<DrainProgress>),
@@ -157,6 +158,7 @@ impl Shard {
                 self.leavers.retain(|leaver| !leaver.is_closed());
                 self.leavers.push(reply);
             }
+            Input::Forget(worker, reply) => drop(reply.send(self.core.handle_forget(&worker))),
             Input::ReleaseAll => self.core.release_all(now()),
             Input::DrainProgress(reply) => drop(reply.send(self.core.drain_progress(now()))),
             Input::Owners(owners) => self.core.handle_owners(now(), owners),

@@ -7,6 +7,7 @@ mod handover;
 mod ids;
 mod listing;
 mod message;
+mod news;
 mod opening;
 mod table;
 
@@ -20,6 +21,7 @@ pub use message::{
     ForwardOutcome, Hosting, Locate, Located, Message, Nack, OnDisconnect, OutcomeOf, Redirect, Release,
     Report, StandDown, Standby, TaskSnapshot, Verb,
 };
+pub use news::{NEWS_BYTES_MAX, NEWS_NAME_BYTES_MAX, News, Published};
 pub use opening::{Chunk, Opening, Receipt, TransferEnd, TransferId, TransferReply};
 pub use table::{Direction, FRAME_RULES, FrameRule, Kind, rule};
 

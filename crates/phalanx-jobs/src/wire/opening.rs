@@ -4,7 +4,7 @@ use bytes::Bytes;
 use phalanx_base::{Fence, Generation, NodeId};
 use serde::{Deserialize, Serialize};
 
-use super::{DecodeError, Frame, Kind, TaskId};
+use super::{DecodeError, Frame, Kind, Published, TaskId};
 use crate::outcome::Reason;
 
 /// The first frame of each stream.
@@ -38,6 +38,8 @@ pub enum Opening {
         /// Which transfer.
         transfer: TransferId,
     },
+    /// News from a control node, for whoever is there.
+    News,
 }
 
 /// The number of a transfer into one task, unique for its sender.
@@ -102,7 +104,7 @@ macro_rules! framed {
     )*};
 }
 
-framed!(Opening, TransferEnd, TransferReply);
+framed!(Opening, TransferEnd, TransferReply, Published);
 
 impl Chunk {
     /// The frame of this chunk.

@@ -2,7 +2,7 @@
 
 use phalanx_base::Lane;
 
-use super::{CHECKPOINT_BYTES_MAX, CHUNK_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use super::{CHECKPOINT_BYTES_MAX, CHUNK_BYTES_MAX, NEWS_BYTES_MAX, PAYLOAD_BYTES_MAX};
 
 /// Who may send a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +116,8 @@ kinds! {
     Listed = 69, Request, BetweenControls, false, PAYLOAD_BYTES_MAX;
     /// Membership's own messages that do not fit a datagram, opaque here.
     Gossip = 70, Control, BetweenControls, false, 1 << 20;
+    /// News for everybody, from a control node to each of its neighbours.
+    Published = 80, Event, Opener, false, NEWS_BYTES_MAX + ENVELOPE_BYTES;
 }
 
 /// The rule of a kind's byte, or `None` for a byte that names no kind.

@@ -58,10 +58,32 @@ fn what_was_recorded_decodes() {
     assert_eq!(decoded, samples::messages());
     let openings: Vec<Opening> =
         recorded().iter().filter_map(|frame| Opening::from_frame(frame).ok()).collect();
-    assert_eq!(openings, samples::openings());
+    let mut expected = samples::openings();
+    expected.push(Opening::News);
+    assert_eq!(openings, expected);
     let replies: Vec<TransferReply> =
         recorded().iter().filter_map(|frame| TransferReply::from_frame(frame).ok()).collect();
     assert_eq!(replies, samples::transfer_replies());
+    let published: Vec<Published> =
+        recorded().iter().filter_map(|frame| Published::from_frame(frame).ok()).collect();
+    assert_eq!(published, samples::published());
+    assert!(published.iter().all(Published::is_within_bounds));
+}
+
+#[test]
+fn news_beyond_their_bounds_are_known_as_such() {
+    let [Published { origin, .. }, ..] = &samples::published()[..] else { panic!("there are samples") };
+    let news = |name: usize, payload: usize| Published {
+        origin: origin.clone(),
+        number: 1,
+        news: News::User { name: "n".repeat(name), payload: vec![0; payload].into() },
+    };
+    assert!(news(NEWS_NAME_BYTES_MAX, NEWS_BYTES_MAX).is_within_bounds());
+    let longest = news(NEWS_NAME_BYTES_MAX, NEWS_BYTES_MAX).to_frame().body.len();
+    assert!(longest <= rule(Kind::Published as u8).unwrap().bytes_max);
+    for (name, payload) in [(0, 0), (NEWS_NAME_BYTES_MAX + 1, 0), (1, NEWS_BYTES_MAX + 1)] {
+        assert!(!news(name, payload).is_within_bounds());
+    }
 }
 
 #[test]
@@ -115,6 +137,7 @@ fn the_rules_of_the_table_are_what_they_were() {
             (68, 2, false, small),
             (69, 2, false, 1_048_576),
             (70, 1, false, 1_048_576),
+            (80, 3, false, 66_560),
         ]
     );
 }

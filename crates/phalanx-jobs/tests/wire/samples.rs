@@ -256,6 +256,17 @@ pub(crate) fn transfer_replies() -> Vec<TransferReply> {
     ]
 }
 
+/// News of each kind.
+pub(crate) fn published() -> Vec<Published> {
+    let origin = Boot { node: node("a"), generation: Generation::from_u64(9) };
+    let user = News::User { name: "weather".to_owned(), payload: bytes("rain") };
+    [user, News::Forget { worker: node("camera-7") }]
+        .into_iter()
+        .zip(1..)
+        .map(|(news, number)| Published { origin: origin.clone(), number, news })
+        .collect()
+}
+
 /// Every frame, in the order of the recorded ones.
 pub(crate) fn frames() -> Vec<Frame> {
     let mut frames: Vec<Frame> = openings().iter().map(Opening::to_frame).collect();
@@ -264,5 +275,7 @@ pub(crate) fn frames() -> Vec<Frame> {
     frames.push(TransferEnd { bytes: 70_000, blake3: [0xab; 32] }.to_frame());
     frames.extend(transfer_replies().iter().map(TransferReply::to_frame));
     frames.push(Frame { kind: Kind::Gossip as u8, body: bytes("opaque") });
+    frames.push(Opening::News.to_frame());
+    frames.extend(published().iter().map(Published::to_frame));
     frames
 }

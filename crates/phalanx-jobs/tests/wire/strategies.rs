@@ -255,6 +255,7 @@ pub(crate) fn opening() -> impl Strategy<Value = Opening> {
         Just(Opening::Session),
         Just(Opening::Peer),
         Just(Opening::Gossip),
+        Just(Opening::News),
         (fence(), generation(), task(), transfer()).prop_map(|(fence, generation, task, transfer)| {
             Opening::Transfer { fence, generation, task, transfer }
         }),
