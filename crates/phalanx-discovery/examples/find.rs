@@ -1,26 +1,34 @@
-//! Finds the sockets behind addresses, as a node that starts would: `cargo run --example find -- localhost
-//! 10.0.0.5:7001`.
+//! Finds control nodes as a node that starts would, and says what was asked for it:
+//! `cargo run --example find -- localhost 10.0.0.5:7001 'example.org;discover=srv'`.
 
-use phalanx_discovery::{Discover, StaticPeers, SystemResolver};
+use phalanx_discovery::{Discover, DiscoverContext, Journal, StrategyAddress};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let given: Vec<String> = std::env::args().skip(1).collect();
-    let text = if given.is_empty() { "localhost, 10.0.0.5:7001, [::1]".to_owned() } else { given.join(",") };
-    let peers = StaticPeers::parse(&text)?;
-    println!("given:");
-    for address in peers.addresses() {
-        println!("  {address}");
+    let mut given: Vec<String> = std::env::args().skip(1).collect();
+    if given.is_empty() {
+        given = ["localhost", "10.0.0.5:7001,[::1]"].map(str::to_owned).into();
     }
-    match peers.find(&SystemResolver::new()).await {
-        Ok(found) => {
-            println!("found {}:", found.len());
-            for candidate in &found {
-                println!("  {:<28} {}", candidate.socket.to_string(), candidate.address);
+    for text in given {
+        let strategy = text.parse::<StrategyAddress>()?.strategy()?;
+        let journal = Journal::default();
+        let found = strategy.find(&DiscoverContext::system().with_journal(journal.clone())).await;
+        println!("{text}");
+        for attempt in journal.attempts() {
+            let lines = attempt.outcome.unwrap_or_else(|reason| vec![format!("({reason})")]);
+            for line in lines {
+                println!("  {:<5} {:<32} {line}", attempt.kind, attempt.name);
             }
         }
-        Err(error) => println!("{error}"),
+        match found {
+            Ok(found) => {
+                for candidate in &found {
+                    println!("  found {:<32} {}", candidate.socket.to_string(), candidate.address);
+                }
+            }
+            Err(error) => println!("  {error}"),
+        }
+        println!("  next look in {}", strategy.refresh());
     }
-    println!("next look-up in {:?}", peers.refresh_interval());
     Ok(())
 }

@@ -1,24 +1,27 @@
 //! The trait that every way to find control nodes implements.
 
 use std::fmt;
+use std::future::{pending, ready};
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::{BoxFuture, Candidates, ResolveError, Resolver};
+use crate::{Announcement, BoxFuture, Candidates, DiscoverContext, Refresh, ResolveError};
 
 /// A way to find control nodes to call.
 ///
 /// Discovery only *adds* candidates. One that is no longer found is not thereby gone: who is dead, the failure
 /// detector decides. A candidate need not be a control node either; the handshake finds out.
 ///
+/// Only [`find`](Self::find) must be there. A strategy that hears of changes says so by [`changed`](Self::changed), one
+/// with which nodes publish themselves does that in [`announce`](Self::announce).
+///
 /// ```
-/// use phalanx_discovery::{Candidate, Candidates, Discover, DiscoverError, Resolver};
+/// use phalanx_discovery::{Candidate, Candidates, Discover, DiscoverContext, DiscoverError};
 ///
 /// /// Finds control nodes in a file with one address per line.
 /// struct PeersFile(std::path::PathBuf);
 ///
 /// impl Discover for PeersFile {
-///     async fn find(&self, _: &dyn Resolver) -> Result<Candidates, DiscoverError> {
+///     async fn find(&self, _: &DiscoverContext) -> Result<Candidates, DiscoverError> {
 ///         let text = std::fs::read_to_string(&self.0).map_err(DiscoverError::other)?;
 ///         let sockets = text.lines().filter_map(|line| line.trim().parse().ok());
 ///         Ok(sockets.map(|socket: std::net::SocketAddr| Candidate { address: socket.into(), socket }).collect())
@@ -28,7 +31,7 @@ use crate::{BoxFuture, Candidates, ResolveError, Resolver};
 pub trait Discover: Send + Sync + 'static {
     /// Looks once, and answers with everything that is there *now*, best first. It is called again and again
     /// for as long as the node lives, so it keeps nothing that can grow stale; names are looked up through
-    /// `resolver`, each time anew.
+    /// the context's resolver, each time anew.
     ///
     /// `Ok` with no candidates means that there are none, an error that the look-up failed. What failed in part
     /// is `Ok` with the rest. Must be cancellation safe: the caller gives up on a look-up by dropping it.
@@ -36,13 +39,37 @@ pub trait Discover: Send + Sync + 'static {
     /// # Errors
     /// [`DiscoverError`], when nothing was found because something failed. The caller keeps what it knew and
     /// tries again.
-    fn find(&self, resolver: &dyn Resolver)
-    -> impl Future<Output = Result<Candidates, DiscoverError>> + Send;
+    fn find(
+        &self,
+        context: &DiscoverContext,
+    ) -> impl Future<Output = Result<Candidates, DiscoverError>> + Send;
 
-    /// How long to wait between two look-ups while the cluster is not formed; 5 s unless a strategy knows
-    /// better.
-    fn refresh_interval(&self) -> Duration {
-        Duration::from_secs(5)
+    /// Returns when [`find`](Self::find) may have another answer than it had when this was called; never, where the
+    /// strategy cannot know. It must not return at once again and again. Must be cancellation safe.
+    fn changed(&self, context: &DiscoverContext) -> impl Future<Output = ()> + Send {
+        let _ = context;
+        pending()
+    }
+
+    /// Publishes a control node for others to find, keeps it published until `withdrawn` ends, and takes it back then.
+    /// Where the strategy is for finding only, it returns at once. Dropping the future leaves what is published to run out
+    /// by itself.
+    ///
+    /// # Errors
+    /// [`DiscoverError`] when it cannot publish now; the caller calls again.
+    fn announce(
+        &self,
+        context: &DiscoverContext,
+        who: &Announcement,
+        withdrawn: BoxFuture<'_, ()>,
+    ) -> impl Future<Output = Result<(), DiscoverError>> + Send {
+        let _ = (context, who, withdrawn);
+        ready(Ok(()))
+    }
+
+    /// How often to look while the cluster is not formed; every 5 s unless a strategy knows better.
+    fn refresh(&self) -> Refresh {
+        Refresh::default()
     }
 }
 
@@ -89,12 +116,25 @@ impl DynDiscover {
 }
 
 impl Discover for DynDiscover {
-    async fn find(&self, resolver: &dyn Resolver) -> Result<Candidates, DiscoverError> {
-        self.0.find_boxed(resolver).await
+    async fn find(&self, context: &DiscoverContext) -> Result<Candidates, DiscoverError> {
+        self.0.find_boxed(context).await
     }
 
-    fn refresh_interval(&self) -> Duration {
-        self.0.interval()
+    async fn changed(&self, context: &DiscoverContext) {
+        self.0.changed_boxed(context).await;
+    }
+
+    async fn announce(
+        &self,
+        context: &DiscoverContext,
+        who: &Announcement,
+        withdrawn: BoxFuture<'_, ()>,
+    ) -> Result<(), DiscoverError> {
+        self.0.announce_boxed(context, who, withdrawn).await
+    }
+
+    fn refresh(&self) -> Refresh {
+        self.0.refresh_of()
     }
 }
 
@@ -108,20 +148,40 @@ impl fmt::Debug for DynDiscover {
 trait Erased: Send + Sync + 'static {
     fn find_boxed<'a>(
         &'a self,
-        resolver: &'a dyn Resolver,
+        context: &'a DiscoverContext,
     ) -> BoxFuture<'a, Result<Candidates, DiscoverError>>;
-    fn interval(&self) -> Duration;
+    fn changed_boxed<'a>(&'a self, context: &'a DiscoverContext) -> BoxFuture<'a, ()>;
+    fn announce_boxed<'a>(
+        &'a self,
+        context: &'a DiscoverContext,
+        who: &'a Announcement,
+        withdrawn: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<(), DiscoverError>>;
+    fn refresh_of(&self) -> Refresh;
 }
 
 impl<D: Discover> Erased for D {
     fn find_boxed<'a>(
         &'a self,
-        resolver: &'a dyn Resolver,
+        context: &'a DiscoverContext,
     ) -> BoxFuture<'a, Result<Candidates, DiscoverError>> {
-        Box::pin(self.find(resolver))
+        Box::pin(self.find(context))
     }
 
-    fn interval(&self) -> Duration {
-        self.refresh_interval()
+    fn changed_boxed<'a>(&'a self, context: &'a DiscoverContext) -> BoxFuture<'a, ()> {
+        Box::pin(self.changed(context))
+    }
+
+    fn announce_boxed<'a>(
+        &'a self,
+        context: &'a DiscoverContext,
+        who: &'a Announcement,
+        withdrawn: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<(), DiscoverError>> {
+        Box::pin(self.announce(context, who, withdrawn))
+    }
+
+    fn refresh_of(&self) -> Refresh {
+        self.refresh()
     }
 }

@@ -1,5 +1,6 @@
 //! The simplest strategy: addresses that the user gives.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,7 +8,9 @@ use futures_util::StreamExt;
 use phalanx_base::{Address, AddressError, Host};
 use tracing::{debug, info, warn};
 
-use crate::{Candidate, Candidates, Discover, DiscoverError, ResolveError, Resolver};
+use crate::{
+    Attempt, Candidate, Candidates, Discover, DiscoverContext, DiscoverError, Refresh, ResolveError, Resolver,
+};
 
 /// How many names are looked up at the same time: enough that one dead name holds up few others, and few enough
 /// that a long list is no flood for a name server.
@@ -20,6 +23,7 @@ const LOOKUPS_MAX: usize = 16;
 #[derive(Debug, Default)]
 pub struct StaticPeers {
     peers: Vec<Peer>,
+    refresh: Refresh,
 }
 
 #[derive(Debug)]
@@ -61,7 +65,7 @@ impl StaticPeers {
         if addresses.next().is_some() {
             warn!(peers_max = Self::PEERS_MAX, "too many static peers: the last ones are left out");
         }
-        Self { peers }
+        Self { peers, refresh: Refresh::default() }
     }
 
     /// Peers from addresses that are separated by commas or white space; none in an empty text.
@@ -81,6 +85,12 @@ impl StaticPeers {
         Ok(Self::new(addresses))
     }
 
+    /// The same, looking this often; every 5 s unless it is told.
+    #[must_use]
+    pub fn refresh(self, refresh: Refresh) -> Self {
+        Self { refresh, ..self }
+    }
+
     /// The addresses, as they were given.
     pub fn addresses(&self) -> impl ExactSizeIterator<Item = &Address> {
         self.peers.iter().map(|peer| &peer.address)
@@ -88,18 +98,27 @@ impl StaticPeers {
 }
 
 impl Peer {
-    /// The candidates that this peer stands for now.
-    async fn find(&self, resolver: &dyn Resolver) -> Result<Vec<Candidate>, ResolveError> {
-        let ips = match self.address.host() {
-            Host::Ip(ip) => vec![*ip],
-            Host::Name(name) => resolver.resolve(name).await.inspect_err(|error| self.log_failure(error))?,
+    /// The candidates that this peer stands for now, and the questions for its name.
+    async fn find(&self, resolver: &dyn Resolver) -> (Result<Vec<Candidate>, ResolveError>, Vec<Attempt>) {
+        let name = match self.address.host() {
+            Host::Ip(ip) => return (Ok(vec![self.candidate(*ip)]), Vec::new()),
+            Host::Name(name) => name,
         };
-        if self.failing.swap(false, Ordering::Relaxed) {
-            info!(address = %self.address, "the name of a peer is resolved again");
+        let answers = resolver.addresses(name).await;
+        let attempts = answers.attempts(name).into();
+        let ips = answers.joined(name);
+        match &ips {
+            Err(error) => self.log_failure(error),
+            Ok(_) if self.failing.swap(false, Ordering::Relaxed) => {
+                info!(address = %self.address, "the name of a peer is resolved again");
+            }
+            Ok(_) => {}
         }
-        let candidate =
-            |ip| Candidate { address: self.address.clone(), socket: (ip, self.address.port()).into() };
-        Ok(ips.into_iter().map(candidate).collect())
+        (ips.map(|ips| ips.into_iter().map(|ip| self.candidate(ip)).collect()), attempts)
+    }
+
+    fn candidate(&self, ip: IpAddr) -> Candidate {
+        Candidate { address: self.address.clone(), socket: (ip, self.address.port()).into() }
     }
 
     fn log_failure(&self, error: &ResolveError) {
@@ -112,13 +131,16 @@ impl Peer {
 }
 
 impl Discover for StaticPeers {
-    async fn find(&self, resolver: &dyn Resolver) -> Result<Candidates, DiscoverError> {
+    async fn find(&self, context: &DiscoverContext) -> Result<Candidates, DiscoverError> {
         // Answers are taken in the order of the peers, whichever comes first, so that a run can be replayed.
-        let lookups: Vec<_> = self.peers.iter().map(|peer| peer.find(resolver)).collect();
+        let lookups: Vec<_> = self.peers.iter().map(|peer| peer.find(context.resolver.as_ref())).collect();
         let mut answers = futures_util::stream::iter(lookups).buffered(LOOKUPS_MAX);
         let mut found = Candidates::default();
         let (mut first, mut failed) = (None, 0);
-        while let Some(answer) = answers.next().await {
+        while let Some((answer, attempts)) = answers.next().await {
+            for attempt in attempts {
+                context.tried(|| attempt);
+            }
             match answer {
                 Ok(candidates) => found.extend(candidates),
                 Err(error) => {
@@ -131,6 +153,10 @@ impl Discover for StaticPeers {
             Some(first) if found.is_empty() => Err(DiscoverError::Unresolved { first, failed }),
             _ => Ok(found),
         }
+    }
+
+    fn refresh(&self) -> Refresh {
+        self.refresh
     }
 }
 

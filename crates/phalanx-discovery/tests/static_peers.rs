@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use phalanx_base::{Address, DnsName};
+use phalanx_base::{Address, DnsName, Entropy};
 use phalanx_discovery::{
-    BoxFuture, Candidates, Discover, DiscoverError, DynDiscover, PeersError, ResolveError, Resolver,
-    StaticPeers,
+    BoxFuture, Candidates, Discover, DiscoverContext, DiscoverError, DynDiscover, PeersError, Refresh,
+    ResolveError, Resolver, StaticPeers,
 };
 
 /// Resolves from a table; yields to the other look-ups first, so that they overlap.
@@ -53,15 +52,28 @@ impl Resolver for Table {
     }
 }
 
+/// No strategy here draws anything.
+struct NoEntropy;
+
+impl Entropy for NoEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(0);
+    }
+}
+
+fn context(table: &Arc<Table>) -> DiscoverContext {
+    DiscoverContext::new(table.clone(), Arc::new(NoEntropy))
+}
+
 fn sockets(found: &Candidates) -> Vec<String> {
     found.iter().map(|candidate| candidate.socket.to_string()).collect()
 }
 
 #[tokio::test]
 async fn addresses_come_in_their_order_with_all_that_a_name_stands_for() {
-    let table = Table::with(&[("a1", &[1, 2]), ("a2", &[3])]);
+    let table = Arc::new(Table::with(&[("a1", &[1, 2]), ("a2", &[3])]));
     let peers = StaticPeers::parse("a1:5, a2\n[::1]:9;transport=quic,a2,10.0.0.3").unwrap();
-    let found = peers.find(&table).await.unwrap();
+    let found = peers.find(&context(&table)).await.unwrap();
     assert_eq!(sockets(&found), ["10.0.0.1:5", "10.0.0.2:5", "10.0.0.3:7000", "[::1]:9"]);
     let addresses: Vec<_> = found.iter().map(|candidate| candidate.address.to_string()).collect();
     assert_eq!(addresses[1], "phalanx://a1:5");
@@ -70,52 +82,52 @@ async fn addresses_come_in_their_order_with_all_that_a_name_stands_for() {
 
 #[tokio::test]
 async fn a_name_that_fails_hides_no_other() {
-    let table = Table::with(&[("good", &[1])]);
-    let found = StaticPeers::parse("bad,good,worse").unwrap().find(&table).await.unwrap();
+    let table = Arc::new(Table::with(&[("good", &[1])]));
+    let found = StaticPeers::parse("bad,good,worse").unwrap().find(&context(&table)).await.unwrap();
     assert_eq!(sockets(&found), ["10.0.0.1:7000"]);
 }
 
 #[tokio::test]
 async fn it_fails_only_where_nothing_is_found_and_something_failed() {
-    let table = Table::default();
-    let error = StaticPeers::parse("bad, worse").unwrap().find(&table).await.unwrap_err();
+    let table = Arc::new(Table::default());
+    let error = StaticPeers::parse("bad, worse").unwrap().find(&context(&table)).await.unwrap_err();
     let bad = ResolveError::NotFound { name: DnsName::new("bad").unwrap() };
     assert_eq!(error.to_string(), format!("found no control node: {bad} (and 1 more failed)"));
     assert!(matches!(error, DiscoverError::Unresolved { first, failed: 2 } if first == bad));
-    assert!(StaticPeers::parse("").unwrap().find(&table).await.unwrap().is_empty());
+    assert!(StaticPeers::parse("").unwrap().find(&context(&table)).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn names_are_looked_up_at_each_try() {
-    let table = Table::default();
+    let table = Arc::new(Table::default());
     let peers = StaticPeers::parse("later").unwrap();
-    assert!(peers.find(&table).await.is_err());
+    assert!(peers.find(&context(&table)).await.is_err());
     table.set("later", &[1]);
-    assert_eq!(sockets(&peers.find(&table).await.unwrap()), ["10.0.0.1:7000"]);
+    assert_eq!(sockets(&peers.find(&context(&table)).await.unwrap()), ["10.0.0.1:7000"]);
     table.set("later", &[2]);
-    assert_eq!(sockets(&peers.find(&table).await.unwrap()), ["10.0.0.2:7000"]);
+    assert_eq!(sockets(&peers.find(&context(&table)).await.unwrap()), ["10.0.0.2:7000"]);
 }
 
 #[tokio::test]
 async fn look_ups_overlap_but_not_all_at_once() {
-    let table = Table::default();
+    let table = Arc::new(Table::default());
     let names: Vec<String> = (0..100).map(|number| format!("name-{number}")).collect();
     for (last, name) in (0..).zip(&names) {
         table.set(name, &[last]);
     }
-    let found = StaticPeers::parse(&names.join(",")).unwrap().find(&table).await.unwrap();
+    let found = StaticPeers::parse(&names.join(",")).unwrap().find(&context(&table)).await.unwrap();
     assert_eq!(found.len(), 100);
     assert_eq!(table.running_max.load(Ordering::Relaxed), 16);
 }
 
 #[tokio::test]
 async fn answers_are_capped() {
-    let table = Table::default();
+    let table = Arc::new(Table::default());
     let many: Vec<u8> = (0..=u8::MAX).collect();
     for name in ["a", "b", "c", "d"] {
         table.set(name, &many);
     }
-    let found = StaticPeers::parse("a:1,b:2,c:3,d:4").unwrap().find(&table).await.unwrap();
+    let found = StaticPeers::parse("a:1,b:2,c:3,d:4").unwrap().find(&context(&table)).await.unwrap();
     assert_eq!(found.len(), Candidates::LENGTH_MAX);
     let sockets = (0..=u16::MAX).map(|port| SocketAddr::from(([10, 0, 0, 1], port)));
     assert_eq!(StaticPeers::new(sockets).addresses().len(), StaticPeers::PEERS_MAX);
@@ -136,18 +148,17 @@ fn refusals_say_which_and_where() {
 async fn strategies_of_different_types_stand_in_one_list() {
     struct Broken;
     impl Discover for Broken {
-        async fn find(&self, _: &dyn Resolver) -> Result<Candidates, DiscoverError> {
+        async fn find(&self, _: &DiscoverContext) -> Result<Candidates, DiscoverError> {
             Err(DiscoverError::other("the source is broken"))
         }
-        fn refresh_interval(&self) -> Duration {
-            Duration::from_secs(60)
+        fn refresh(&self) -> Refresh {
+            Refresh::Once
         }
     }
     let strategies = [DynDiscover::new(Broken), DynDiscover::new(StaticPeers::parse("10.0.0.9").unwrap())];
-    let table = Table::default();
-    let error = strategies[0].find(&table).await.unwrap_err();
+    let table = Arc::new(Table::default());
+    let error = strategies[0].find(&context(&table)).await.unwrap_err();
     assert_eq!(error.to_string(), "found no control node: the source is broken");
-    assert_eq!(sockets(&strategies[1].find(&table).await.unwrap()), ["10.0.0.9:7000"]);
-    let intervals = strategies.map(|strategy| strategy.refresh_interval().as_secs());
-    assert_eq!(intervals, [60, 5]);
+    assert_eq!(sockets(&strategies[1].find(&context(&table)).await.unwrap()), ["10.0.0.9:7000"]);
+    assert_eq!(strategies.map(|strategy| strategy.refresh().to_string()), ["infinity", "5s"]);
 }

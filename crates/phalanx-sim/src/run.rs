@@ -46,9 +46,14 @@ pub struct Sim {
     fault_time: Duration,
     probed: bool,
     until_broken: bool,
+    introduced: bool,
+    starts: MakeStart,
     make_control: MakeControl,
     make_worker: MakeWorker,
 }
+
+/// When the node of that name starts first, with that seed.
+type MakeStart = Arc<dyn Fn(&str, u64) -> Duration + Send + Sync>;
 
 /// What became of one run.
 #[derive(Debug, Clone)]
@@ -102,6 +107,8 @@ pub fn cluster() -> Sim {
         fault_time: Duration::from_secs(60),
         probed: false,
         until_broken: false,
+        introduced: true,
+        starts: Arc::new(|_, _| Duration::ZERO),
         make_control: Arc::new(|builder, _| builder),
         make_worker: Arc::new(|builder, _| builder),
     }
@@ -172,6 +179,19 @@ impl Sim {
     /// about calls, tasks, events and transfers are checked.
     pub fn probed(mut self) -> Self {
         self.probed = true;
+        self
+    }
+
+    /// Nobody is told where anybody is: the nodes find each other by the strategies that the scenario gives to their
+    /// builders, or by hand.
+    pub fn strangers(mut self) -> Self {
+        self.introduced = false;
+        self
+    }
+
+    /// When each node starts first, by its name and the seed: at once unless something else is given here.
+    pub fn starts(mut self, starts: impl Fn(&str, u64) -> Duration + Send + Sync + 'static) -> Self {
+        self.starts = Arc::new(starts);
         self
     }
 
@@ -249,6 +269,7 @@ impl Sim {
             controls: self.controls,
             workers: self.workers,
             config: self.config.clone(),
+            introduced: self.introduced,
             make_control: Arc::new(move |builder: ControlBuilder, seams: &NodeSeams| {
                 let builder = make_control(builder, seams);
                 if probed { builder.events::<Probe>(ProbeEvents::new(seams)) } else { builder }
@@ -282,7 +303,16 @@ impl Sim {
         let cluster = Cluster::new(world.clone());
         tokio::spawn(world.wire.clone().deliver());
         for name in world.machines.keys() {
-            world.clone().ensure(name.clone()).await;
+            let start = (self.starts)(name, seed);
+            if start.is_zero() {
+                world.clone().ensure(name.clone()).await;
+            } else {
+                let (world, name) = (world.clone(), name.clone());
+                tokio::spawn(async move {
+                    sleep(start).await;
+                    world.ensure(name).await;
+                });
+            }
         }
         tokio::spawn(watch_owners(world.clone()));
         if self.probed {

@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use phalanx_base::NodeId;
 use phalanx_jobs::{ControlService, Owners, Spawn};
-use phalanx_membership::driver::{Events, MembershipHandle};
+use phalanx_membership::driver::Events;
 use phalanx_membership::{ClusterView, Event as MemberEvent, RosterSnapshot};
 use phalanx_placement::Placement;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::formation::Formation;
 use crate::node::Node;
 use crate::owners::PlacedOwners;
 use crate::setup::stored;
 use crate::store::{Store, StoreError};
 
-/// How long a node waits for the control nodes that it was told to expect.
-const FORM_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a node that may serve waits for the shares of the others before it takes whole workers.
+const SHARES_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often a roster that changes is stored: often enough for a restart, seldom enough for a disk.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -57,23 +58,25 @@ impl Ownership {
 }
 
 /// Keeps the job layer told who owns whom. Placement is computed only when the roster has changed, and away from the
-/// threads that keep time, since it takes milliseconds. Nobody owns anything until the expected control nodes own their
-/// shares, or have had their time: else the first would take all workers, and give most of them away again.
+/// threads that keep time, since it takes milliseconds. Nobody owns anything until the cluster has formed and the expected
+/// control nodes own their shares, or have had their time: else the first would take all workers, and give most of them away
+/// again.
 pub(crate) async fn follow_owners(
     mut view: watch::Receiver<Arc<ClusterView>>,
     service: ControlService,
     spawn: Arc<dyn Spawn>,
     owners: watch::Sender<Ownership>,
-    expected_controls: usize,
+    (mut formation, expected_controls): (watch::Receiver<Formation>, usize),
 ) {
-    let form_deadline = Instant::now() + FORM_DEADLINE;
-    let mut formed = false;
+    let shares_deadline = Instant::now() + SHARES_DEADLINE;
+    let mut shared = false;
     let mut placement = Placement::default();
     loop {
         let seen = view.borrow_and_update().clone();
         let active = seen.roster.active().filter(|entry| seen.is_alive(&entry.node)).count();
-        formed |= active >= expected_controls || Instant::now() >= form_deadline;
-        if formed && seen.roster.version() != placement.version() {
+        let formed = formation.borrow_and_update().is_formed();
+        shared |= formed && (active >= expected_controls || Instant::now() >= shares_deadline);
+        if shared && seen.roster.version() != placement.version() {
             let (sender, computed) = oneshot::channel();
             let roster = seen.roster.clone();
             #[cfg(phalanx_planted)]
@@ -92,7 +95,9 @@ pub(crate) async fn follow_owners(
             changed = view.changed() => if changed.is_err() {
                 return;
             },
-            () = sleep_until(form_deadline), if !formed => {}
+            // Once the cluster has formed nobody tells more.
+            Ok(()) = formation.changed(), if !formed => {}
+            () = sleep_until(shares_deadline), if formed && !shared => {}
         }
     }
 }
@@ -148,25 +153,6 @@ pub(crate) async fn keep_roster(
             return;
         }
     }
-}
-
-/// Lets this node own its share, once the control nodes that it was told to expect are there.
-pub(crate) async fn activate(
-    mut view: watch::Receiver<Arc<ClusterView>>,
-    membership: MembershipHandle,
-    expected_controls: usize,
-) {
-    let alive = |view: &Arc<ClusterView>| {
-        view.members.iter().filter(|member| member.liveness.is_alive()).count() >= expected_controls
-    };
-    if timeout(FORM_DEADLINE, view.wait_for(alive)).await.is_err() {
-        tracing::warn!(
-            expected_controls,
-            "fewer control nodes than expected are there: this one takes workers all the same"
-        );
-    }
-    // A membership that has stopped needs no share.
-    let _ = membership.activate().await;
 }
 
 /// Ends a node that an operator has removed from the cluster: its workers look for their next owner, and the node must be

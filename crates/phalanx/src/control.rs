@@ -4,41 +4,52 @@ use std::borrow::Borrow;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use phalanx_base::{Address, AddressList, Boot, NodeId, Role};
-use phalanx_discovery::Resolver;
+use phalanx_discovery::{Announcement, Resolver};
 use phalanx_jobs::{
-    ControlConfig, ControlService, Drain, DrainOptions, EventHandler, EventHandlers, JobClass, Nodes, Spawn,
-    Tasks, WorkerHandle, WorkerInfo, WorkerService, WorkerSettings,
+    ControlService, Drain, DrainOptions, EventHandler, EventHandlers, Forgotten, JobClass, Nodes, Spawn,
+    Tasks, WorkerHandle, WorkerInfo,
 };
 use phalanx_membership::driver::{MembershipHandle, RemoveFailed, drive};
 use phalanx_membership::{ClusterView, LocalMember, Membership};
-use phalanx_transport::Credential;
-use tokio::sync::{mpsc, watch};
+use phalanx_transport::{ClusterId, Credential};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
+use crate::assembly::{Leaving, Parts};
 use crate::cluster::{self, Ownership};
 use crate::dial::connect;
 use crate::error::{ConnectError, StartError};
+use crate::event_log::EventLog;
 use crate::events::ClusterEvents;
+use crate::formation::{FORM_DEADLINE, Formation, Forming, served_before};
 use crate::gossip::Gossip;
-use crate::mesh::Mesh;
-use crate::node::{ControlSide, Node, Running, SHUTDOWN_GRACE};
-use crate::setup::{Base, Setup, advertised, node_builder};
+use crate::mesh::DiscoveryView;
+use crate::news::PublishError;
+use crate::node::{Running, SHUTDOWN_GRACE};
+use crate::operator::OperatorListener;
+use crate::setup::{Setup, advertised, node_builder};
 
 /// Where a control node listens unless it is told: every interface, the cluster's usual port.
 const LISTEN: &str = "0.0.0.0:7000";
 
-/// How many lost workers wait to be dialled.
-const LOST_WORKERS_MAX: usize = 1_024;
-
 /// A running control node. Cheap to clone; it stops when the last clone is dropped.
 #[derive(Clone)]
 pub struct Control {
-    node: Arc<Running>,
-    service: ControlService,
-    membership: MembershipHandle,
-    ownership: watch::Receiver<Ownership>,
-    resolver: Arc<dyn Resolver>,
+    pub(crate) node: Arc<Running>,
+    pub(crate) service: ControlService,
+    pub(crate) membership: MembershipHandle,
+    pub(crate) ownership: watch::Receiver<Ownership>,
+    pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) cluster: (Arc<str>, ClusterId),
+    pub(crate) formation: watch::Receiver<Formation>,
+    pub(crate) discovery: watch::Receiver<Arc<DiscoveryView>>,
+    pub(crate) log: EventLog,
+    pub(crate) operators: OperatorListener,
+    pub(crate) leaving: Leaving,
 }
 
 /// Makes a [`Control`].
@@ -50,7 +61,11 @@ pub struct ControlBuilder {
     weight: u16,
     zone: String,
     expected_controls: usize,
+    form_deadline: Duration,
 }
+
+/// How long the places where a node was published may take to take that back.
+const WITHDRAWAL_MAX: Duration = Duration::from_secs(2);
 
 impl Control {
     /// A control node of the cluster of this name, let in by its secret.
@@ -62,6 +77,7 @@ impl Control {
             weight: 1,
             zone: String::new(),
             expected_controls: 1,
+            form_deadline: FORM_DEADLINE,
         }
     }
 
@@ -75,6 +91,30 @@ impl Control {
     #[must_use]
     pub fn boot(&self) -> &Boot {
         &self.node.boot
+    }
+
+    /// The name of its cluster.
+    #[must_use]
+    pub fn cluster_name(&self) -> &str {
+        &self.cluster.0
+    }
+
+    /// The id of its cluster, which follows from the name and the secret.
+    #[must_use]
+    pub fn cluster_id(&self) -> ClusterId {
+        self.cluster.1
+    }
+
+    /// Whether the control nodes that were expected are there, with notice of every change.
+    #[must_use]
+    pub fn formation(&self) -> watch::Receiver<Formation> {
+        self.formation.clone()
+    }
+
+    /// How it finds the others, with notice of every change.
+    #[must_use]
+    pub fn discovery(&self) -> watch::Receiver<Arc<DiscoveryView>> {
+        self.discovery.clone()
     }
 
     /// Where its socket is bound.
@@ -140,7 +180,42 @@ impl Control {
     /// What happens from now on: to the control nodes, and to the workers whose proxies this node hosts.
     #[must_use]
     pub fn subscribe(&self) -> ClusterEvents {
-        ClusterEvents::new(self.membership.subscribe(), self.service.subscribe())
+        self.log.subscribe()
+    }
+
+    /// What has happened since an event that had this number at this node, as far as it is kept; 0 for all that is kept.
+    /// Where something is missing, the reader is told so first: [`ClusterEvent::Missed`](crate::ClusterEvent::Missed) or
+    /// [`ClusterEvent::Gap`](crate::ClusterEvent::Gap).
+    #[must_use]
+    pub fn subscribe_since(&self, number: u64) -> ClusterEvents {
+        self.log.subscribe_since(number)
+    }
+
+    /// Tells every node of the cluster something of the user's own: whoever is there hears it once, as
+    /// [`ClusterEvent::User`](crate::ClusterEvent::User), this node too. It is not kept for whoever is not there, and a node
+    /// that is too busy may miss it.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nobody has heard of it.
+    pub fn publish(&self, name: &str, payload: impl Into<Bytes>) -> Result<(), PublishError> {
+        self.node.news.publish(name, payload.into())
+    }
+
+    /// Drops what the control nodes keep for a worker that is lost and will not come back, on this node and on every other
+    /// one: who asks for it learns at once that nobody hosts it. A worker that is connected is left alone. Should it come back
+    /// after all, it is welcome. Says what became of it at this node; cancellation safe.
+    pub async fn forget(&self, worker: impl Borrow<NodeId>) -> Forgotten {
+        let here = self.service.forget(worker.borrow()).await;
+        if here != Forgotten::Connected {
+            self.node.news.forget(worker.borrow().clone());
+        }
+        here
+    }
+
+    /// The streams that operators open at this node, over the network. Until somebody takes them, operators are refused.
+    #[must_use]
+    pub fn operators(&self) -> OperatorListener {
+        self.operators.clone()
     }
 
     /// Waits until the node has been told to stop. Cancellation safe.
@@ -169,10 +244,15 @@ impl Control {
     ///
     /// Dropping the future leaves the node on its way out; call it again to go on.
     pub async fn shutdown(&self) {
+        self.leaving.withdrawn.cancel();
         let handed_over = async { self.drain(DrainOptions::default()).await.finished().await };
         tokio::join!(handed_over, self.node.stop_tasks(SHUTDOWN_GRACE));
+        self.leaving.dials_no_more.cancel();
         // A membership that has stopped has nobody to tell.
         let _ = self.membership.leave().await;
+        if timeout(WITHDRAWAL_MAX, self.leaving.is_withdrawn.cancelled()).await.is_err() {
+            tracing::warn!("this node is still published somewhere: it is forgotten there later");
+        }
         self.node.stop().await;
     }
 }
@@ -204,10 +284,18 @@ impl ControlBuilder {
         self
     }
 
-    /// How many control nodes to wait for before this one takes its share of the workers; ten seconds at most. It never stops a cluster
-    /// that runs.
+    /// How many control nodes, itself among them, to wait for before this one takes its share of the workers at the first
+    /// start of a cluster; 1 unless something else is given here. It never stops a cluster that runs, nor keeps a node
+    /// from one that does. See [`Control::formation`].
     pub fn expected_controls(mut self, count: usize) -> Self {
         self.expected_controls = count;
+        self
+    }
+
+    /// How long to wait for them: a minute unless something else is given here. Then the node gives up and takes no
+    /// workers until they come; one that has served before serves with whoever is there, after ten seconds at most.
+    pub fn form_deadline(mut self, patience: Duration) -> Self {
+        self.form_deadline = patience;
         self
     }
 
@@ -223,74 +311,21 @@ impl ControlBuilder {
     /// # Errors
     /// [`StartError`]; nothing of the node remains.
     pub async fn start(self) -> Result<Control, StartError> {
-        let Self { setup, handlers, addresses, weight, zone, expected_controls } = self;
+        let Self { setup, handlers, addresses, weight, zone, expected_controls, form_deadline } = self;
         let base = setup.prepare(Role::Control)?;
         let addresses = addresses.unwrap_or_else(|| advertised(base.endpoint.local_addr()));
-        let stored = cluster::stored_roster(base.environment.store.as_ref())?;
+        let store = base.environment.store.as_ref();
+        let stored = cluster::stored_roster(store)?;
+        let now = tokio::time::Instant::now();
+        let forming = Forming::new(now, expected_controls, form_deadline, served_before(store));
+        let announcement = Announcement { boot: base.boot.clone(), addresses: addresses.clone() };
         let local = LocalMember { boot: base.boot.clone(), addresses, weight, zone, stored };
         let seed = base.environment.entropy.bits64();
-        let now = tokio::time::Instant::now().into_std();
-        let core = Membership::new(base.config.membership.clone(), local, seed, now)?;
+        let core = Membership::new(base.config.membership.clone(), local, seed, now.into_std())?;
         let gossip = Gossip::new();
         let (membership, driver) = drive(core, gossip.clone());
         base.spawn.spawn(Box::pin(driver));
-        Ok(assemble(base, handlers, gossip, membership, expected_controls))
+        let parts = Parts { handlers, gossip, membership, announcement, expected_controls, forming };
+        Ok(parts.assemble(base))
     }
-}
-
-/// Joins the parts of a control node, and starts what runs for as long as it lives.
-fn assemble(
-    base: Base,
-    handlers: EventHandlers,
-    gossip: Gossip,
-    membership: MembershipHandle,
-    expected_controls: usize,
-) -> Control {
-    let worker = WorkerService::start(WorkerSettings {
-        identity: base.worker_identity(),
-        config: base.config.jobs.clone(),
-        jobs: base.jobs.clone(),
-        spawn: base.spawn.clone(),
-        observer: base.environment.observer.clone(),
-        finder: None,
-    });
-    let ownership = Ownership::nobody(&membership.view().borrow());
-    let service = ControlService::start(ControlConfig {
-        boot: base.boot.clone(),
-        config: base.config.jobs.clone(),
-        shards: base.environment.cores.get(),
-        handlers,
-        owners: ownership.owners(),
-        spawn: base.spawn.clone(),
-    });
-    let environment = base.environment;
-    let (lost_workers, lost) = mpsc::channel(LOST_WORKERS_MAX);
-    let node = Arc::new(Node {
-        boot: base.boot,
-        endpoint: base.endpoint,
-        worker,
-        control: Some(ControlSide { service: service.clone(), gossip, lost_workers }),
-        links: base.links,
-        spawn: base.spawn,
-        store: environment.store.clone(),
-    });
-    let (owners_sender, ownership) = watch::channel(ownership);
-    let start = |work| node.spawn.spawn(work);
-    start(Box::pin(node.clone().accept_links()));
-    start(Box::pin(node.clone().link_to_itself()));
-    let view = membership.view();
-    let mesh = Mesh::new(node.clone(), environment.resolver.clone(), base.strategies, view.clone(), lost);
-    start(Box::pin(mesh.run()));
-    start(Box::pin(cluster::follow_owners(
-        view.clone(),
-        service.clone(),
-        environment.spawn.clone(),
-        owners_sender,
-        expected_controls,
-    )));
-    start(Box::pin(cluster::keep_roster(view.clone(), environment.store, environment.spawn)));
-    start(Box::pin(cluster::end_when_expelled(membership.subscribe(), node.clone())));
-    start(Box::pin(cluster::activate(view, membership.clone(), expected_controls)));
-    let node = Arc::new(Running(node));
-    Control { node, service, membership, ownership, resolver: environment.resolver }
 }

@@ -5,13 +5,14 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use futures_util::future::BoxFuture;
 use phalanx_base::{Address, AddressList, Host, NodeId};
-use phalanx_discovery::{DynDiscover, Resolver};
+use phalanx_discovery::Resolver;
 use phalanx_jobs::{Dial, Spawn, Target, WorkerService};
 use phalanx_transport::{CloseReason, DialError};
+use tokio::sync::watch;
 
+use crate::discovery::Found;
 use crate::environment::Environment;
 use crate::error::ConnectError;
-use crate::lookup::{Found, REFRESH_WHEN_CONNECTED, look_up};
 use crate::mesh::dial;
 use crate::node::Node;
 use crate::setup::stored;
@@ -107,36 +108,46 @@ impl Dial for WorkerDial {
 
 /// What a worker knows of control nodes: what discovery finds, and what it found before the last restart.
 pub(crate) struct WorkerPeers {
-    strategies: Vec<DynDiscover>,
-    resolver: Arc<dyn Resolver>,
+    found: Found,
+    /// Whether the worker has an owner, for the pace of discovery.
+    connected: watch::Sender<bool>,
     store: Arc<dyn Store>,
     spawn: Arc<dyn Spawn>,
 }
 
 impl WorkerPeers {
-    pub(crate) fn new(strategies: Vec<DynDiscover>, environment: &Environment) -> Self {
-        let (resolver, store) = (environment.resolver.clone(), environment.store.clone());
-        Self { strategies, resolver, store, spawn: environment.spawn.clone() }
+    pub(crate) fn new(found: Found, connected: watch::Sender<bool>, environment: &Environment) -> Self {
+        Self { found, connected, store: environment.store.clone(), spawn: environment.spawn.clone() }
     }
 
-    /// Feeds a worker for as long as it lives: often while it has no owner, seldom once it has.
-    pub(crate) async fn feed(self, worker: WorkerService) {
+    /// Feeds a worker for as long as it lives.
+    pub(crate) async fn feed(mut self, worker: WorkerService) {
         let mut view = worker.view();
         let mut stored = self.stored();
         worker.discovered(stored.iter().cloned().collect()).await;
         loop {
-            let Found { sockets, refresh } = look_up(&self.strategies, &self.resolver).await;
-            let found: Vec<Address> = sockets.into_iter().map(Address::from).collect();
-            let newest =
-                AddressList::new(found.iter().take(AddressList::LENGTH_MAX).cloned()).unwrap_or_default();
-            worker.discovered(found).await;
-            if !newest.is_empty() && newest != stored {
-                self.keep(&newest);
-                stored = newest;
+            tokio::select! {
+                biased;
+                Some(()) = self.found.next() => {
+                    let found: Vec<Address> = self.found.sockets().into_iter().map(Address::from).collect();
+                    let newest = AddressList::new(found.iter().take(AddressList::LENGTH_MAX).cloned());
+                    worker.discovered(found).await;
+                    if let Ok(newest) = newest
+                        && !newest.is_empty()
+                        && newest != stored
+                    {
+                        self.keep(&newest);
+                        stored = newest;
+                    }
+                }
+                changed = view.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let connected = view.borrow_and_update().owner.is_some();
+                    self.connected.send_if_modified(|told| std::mem::replace(told, connected) != connected);
+                }
             }
-            let pause =
-                if view.borrow_and_update().owner.is_some() { REFRESH_WHEN_CONNECTED } else { refresh };
-            tokio::time::sleep(pause).await;
         }
     }
 

@@ -1,18 +1,23 @@
 #![doc = include_str!("../README.md")]
 
+mod assembly;
 mod carrier;
 mod cluster;
 mod config;
 mod control;
 mod dial;
+mod discovery;
 mod environment;
 mod error;
+mod event_log;
 mod events;
+mod formation;
 mod gossip;
 mod links;
-mod lookup;
 mod mesh;
+mod news;
 mod node;
+mod operator;
 mod owners;
 mod setup;
 mod spawn;
@@ -22,9 +27,14 @@ mod worker;
 pub use cluster::Ownership;
 pub use config::Config;
 pub use control::{Control, ControlBuilder};
+pub use discovery::StrategyView;
 pub use environment::{Environment, SystemWallClock, WallClock};
 pub use error::{ConnectError, StartError};
-pub use events::{ClusterEvent, ClusterEvents};
+pub use events::{ClusterEvent, ClusterEvents, NumberedEvent};
+pub use formation::Formation;
+pub use mesh::{DiscoveryView, SocketView};
+pub use news::PublishError;
+pub use operator::{Operator, OperatorError, OperatorListener, OperatorStream};
 pub use spawn::TokioSpawn;
 pub use store::{FileStore, MemoryStore, Store, StoreError};
 pub use worker::{Worker, WorkerBuilder};
@@ -32,20 +42,23 @@ pub use worker::{Worker, WorkerBuilder};
 pub use phalanx_base::{
     Address, AddressList, Boot, Entropy, Fence, Generation, Labels, NodeId, NodeStatus, Role,
 };
-pub use phalanx_discovery::{Discover, Resolver, StaticPeers};
+pub use phalanx_discovery::{
+    Announcement, Candidate, Candidates, Discover, DiscoverContext, DiscoverError, Refresh, Resolver,
+    StaticPeers, StrategyAddress, StrategyError,
+};
 pub use phalanx_jobs::wire::{ClassName, OnDisconnect, Receipt, TaskId};
 pub use phalanx_jobs::{
     BlockReason, Blocked, CallError, CallOptions, CommandReply, Drain, DrainOptions, DrainProgress,
-    EmitError, EventContext, EventHandler, JobClass, JobHandler, NoObserver, NodeInfo, NodeSummary, Nodes,
-    Nothing, Observation, Observer, OperationError, Reason, RequestContext, Signal, Spawn, StopProgress,
-    StoppingTask, TaskContext, TaskError, TaskHandle, TaskInfo, Tasks, Transfer, TransferError, WorkerHandle,
-    WorkerInfo,
+    EmitError, EventContext, EventHandler, Forgotten, JobClass, JobHandler, NoObserver, NodeInfo,
+    NodeSummary, Nodes, Nothing, Observation, Observer, OperationError, Reason, RequestContext, Signal,
+    Spawn, StopProgress, StoppingTask, TaskContext, TaskError, TaskHandle, TaskInfo, Tasks, Transfer,
+    TransferError, WorkerHandle, WorkerInfo,
 };
 pub use phalanx_membership::driver::RemoveFailed;
 pub use phalanx_membership::{ClusterView, Event as MemberEvent, Liveness, MemberView};
 pub use phalanx_placement::{Placement, Plan};
 pub use phalanx_transport::{
-    Credential, Network, Secret, SystemEntropy, TlsProvider, TokioNetwork, WorkerCredential,
+    ClusterId, Credential, Network, Secret, SystemEntropy, TlsProvider, TokioNetwork, WorkerCredential,
 };
 
 /// The program on the project's front page, which must compile.

@@ -1,6 +1,9 @@
 //! Keeps a control node linked to every other one: it dials what discovery finds, what the roster names, and what was
 //! known before the last restart, for as long as it lives. It dials workers whose links were cut, too, for a while: one
 //! that can be reached need not find out by itself.
+//!
+//! What discovery does not list any more is dialled for a while longer, and then forgotten unless a member is there: else a
+//! node in a place where addresses come and go would dial more and more of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -10,7 +13,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use phalanx_base::{Address, NodeId, RosterState, planted};
-use phalanx_discovery::{DynDiscover, Resolver};
+use phalanx_discovery::Resolver;
 use phalanx_jobs::LOST_PROXY_KEPT;
 use phalanx_membership::ClusterView;
 use phalanx_transport::DialError;
@@ -18,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::dial::{log_failure, sockets};
-use crate::lookup::{Found, REFRESH_WHEN_CONNECTED, look_up};
+use crate::discovery::{Found, StrategyView};
 use crate::node::{LostWorker, Node};
 
 /// How often the mesh looks whether somebody is missing.
@@ -34,8 +37,40 @@ const WORKER_PAUSE: Duration = Duration::from_secs(2);
 /// How many sockets are known before no lost worker is added: far more than control nodes there can be.
 const SOCKETS_MAX: usize = 4_096;
 
+/// How many sockets are known before discovery adds none: several times as many as it may list at one time.
+const DISCOVERED_MAX: usize = 8_192;
+
+/// How long a socket is dialled that discovery does not list any more.
+const UNLISTED_KEPT: Duration = Duration::from_secs(600);
+
+/// How often the names of members are looked up anew: a member that is started elsewhere keeps its name.
+const NAMES_INTERVAL: Duration = Duration::from_secs(30);
+
 /// How many dials run at one time.
 const DIALS_MAX: usize = 32;
+
+/// How many sockets a [`DiscoveryView`] shows.
+const SHOWN_MAX: usize = 512;
+
+/// How a control node finds the others, for people to read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiscoveryView {
+    /// Each strategy, in the order in which they were given.
+    pub strategies: Vec<StrategyView>,
+    /// Where other nodes may be; the first 512.
+    pub sockets: Vec<SocketView>,
+}
+
+/// A place where another node may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketView {
+    /// Where.
+    pub socket: SocketAddr,
+    /// Who answered there last, or is said to be there.
+    pub node: Option<NodeId>,
+    /// Why the last dial failed, if it did.
+    pub error: Option<String>,
+}
 
 /// What is known of one socket.
 struct Socket {
@@ -46,16 +81,28 @@ struct Socket {
     dialling: bool,
     /// Until when it is dialled; `None`: for ever.
     until: Option<Instant>,
+    /// Whether a member is said to be there.
+    is_member: bool,
+    /// Why the last dial failed, if it did.
+    error: Option<String>,
 }
 
 pub(crate) struct Mesh {
     node: Arc<Node>,
     resolver: Arc<dyn Resolver>,
-    strategies: Arc<[DynDiscover]>,
+    found: Found,
     view: watch::Receiver<Arc<ClusterView>>,
     sockets: BTreeMap<SocketAddr, Socket>,
     lost_workers: mpsc::Receiver<LostWorker>,
-    refresh_at: Instant,
+    names_at: Instant,
+    told: MeshTold,
+}
+
+/// Whom the mesh tells how it does.
+pub(crate) struct MeshTold {
+    /// Whether the node is connected to another control node.
+    pub(crate) connected: watch::Sender<bool>,
+    pub(crate) discovery: watch::Sender<Arc<DiscoveryView>>,
 }
 
 pub(crate) type Dialled = (SocketAddr, Result<NodeId, DialError>);
@@ -64,24 +111,27 @@ impl Mesh {
     pub(crate) fn new(
         node: Arc<Node>,
         resolver: Arc<dyn Resolver>,
-        strategies: Vec<DynDiscover>,
+        found: Found,
         view: watch::Receiver<Arc<ClusterView>>,
         lost_workers: mpsc::Receiver<LostWorker>,
+        told: MeshTold,
     ) -> Self {
-        let (sockets, refresh_at) = (BTreeMap::new(), Instant::now());
-        let strategies = strategies.into();
-        Self { node, resolver, strategies, view, sockets, lost_workers, refresh_at }
+        let (sockets, names_at) = (BTreeMap::new(), Instant::now());
+        Self { node, resolver, found, view, sockets, lost_workers, names_at, told }
     }
 
     pub(crate) async fn run(mut self) {
         let mut dials = FuturesUnordered::new();
         // Looking up is slow where DNS is dead, so that it goes on beside the dials.
         let mut lookups = FuturesUnordered::new();
+        let mut names = self.learn_from_roster();
         loop {
-            if lookups.is_empty() && Instant::now() >= self.refresh_at {
-                lookups.push(look_up(self.strategies.clone(), self.resolver.clone()));
+            if self.view.has_changed().unwrap_or(false) {
+                names = self.learn_from_roster();
             }
-            self.learn_from_roster().await;
+            if lookups.is_empty() && Instant::now() >= self.names_at && !names.is_empty() {
+                lookups.push(look_up(names.clone(), self.resolver.clone()));
+            }
             for socket in self.due(DIALS_MAX.saturating_sub(dials.len())) {
                 let node = self.node.clone();
                 dials.push(async move { dial(node, socket).await });
@@ -89,55 +139,105 @@ impl Mesh {
             tokio::select! {
                 biased;
                 Some(dialled) = dials.next() => self.handle_dialled(dialled),
-                Some(found) = lookups.next() => self.handle_found(found),
+                Some(found) = lookups.next() => self.handle_names(found),
+                Some(()) = self.found.next() => self.handle_found(),
                 Some(lost) = self.lost_workers.recv() => self.handle_lost_worker(lost),
-                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = tokio::time::sleep(LOOK_INTERVAL) => self.tell(),
             }
         }
     }
 
-    fn handle_found(&mut self, found: Found) {
-        for socket in found.sockets {
-            self.learn(socket, None);
+    fn handle_found(&mut self) {
+        let listed = self.found.sockets();
+        let unlisted_until = Instant::now() + UNLISTED_KEPT;
+        for (socket, known) in &mut self.sockets {
+            if known.until.is_none() && !known.is_member && !listed.contains(socket) {
+                known.until = Some(unlisted_until);
+            }
         }
-        let formed = self.view.borrow().members.len() > 1;
-        self.refresh_at = Instant::now() + if formed { REFRESH_WHEN_CONNECTED } else { found.refresh };
+        for socket in listed {
+            if self.sockets.len() < DISCOVERED_MAX || self.sockets.contains_key(&socket) {
+                self.learn(socket).until = None;
+            }
+        }
     }
 
-    /// Learns where the other members are. Who has left is not dialled; who is down is, so that a partition heals.
-    async fn learn_from_roster(&mut self) {
-        if !self.view.has_changed().unwrap_or(false) && !self.sockets.is_empty() {
-            return;
-        }
+    /// Learns where the other members are, and returns the names among their addresses. Who has left is not dialled; who is
+    /// down is, so that a partition heals.
+    fn learn_from_roster(&mut self) -> Vec<(Address, NodeId)> {
+        self.names_at = Instant::now();
         let view = self.view.borrow_and_update().clone();
         let me = self.node.boot.node.clone();
-        let wanted = view.roster.entries().iter().filter(|entry| {
-            entry.node != me && (entry.state != RosterState::Gone || view.is_alive(&entry.node))
-        });
-        for entry in wanted {
+        let mut names = Vec::new();
+        for known in self.sockets.values_mut() {
+            known.is_member = false;
+        }
+        for entry in view.roster.entries() {
+            if entry.node == me || (entry.state == RosterState::Gone && !view.is_alive(&entry.node)) {
+                continue;
+            }
             for address in &entry.addresses {
-                self.learn_address(address, &entry.node).await;
+                match address.socket_addr() {
+                    Some(socket) => self.learn_member(socket, &entry.node),
+                    None => names.push((address.clone(), entry.node.clone())),
+                }
             }
         }
+        names
     }
 
-    async fn learn_address(&mut self, address: &Address, node: &NodeId) {
-        for socket in sockets(address, self.resolver.as_ref()).await {
-            self.learn(socket, Some(node.clone()));
+    fn handle_names(&mut self, found: Vec<(SocketAddr, NodeId)>) {
+        self.names_at = Instant::now() + NAMES_INTERVAL;
+        for (socket, node) in found {
+            self.learn_member(socket, &node);
         }
     }
 
-    fn learn(&mut self, socket: SocketAddr, node: Option<NodeId>) {
-        let known = self.sockets.entry(socket).or_insert_with(|| Socket {
+    fn learn_member(&mut self, socket: SocketAddr, node: &NodeId) {
+        let known = self.learn(socket);
+        known.node = Some(node.clone());
+        known.is_member = true;
+        known.until = None;
+    }
+
+    fn learn(&mut self, socket: SocketAddr) -> &mut Socket {
+        self.sockets.entry(socket).or_insert_with(|| Socket {
             node: None,
             pause: PAUSE_MIN,
             due_at: Instant::now(),
             dialling: false,
             until: None,
+            is_member: false,
+            error: None,
+        })
+    }
+
+    /// Tells how discovery does, where that has changed.
+    fn tell(&mut self) {
+        let connected = {
+            let links = self.node.links.lock();
+            let view = self.view.borrow();
+            view.roster.entries().iter().any(|entry| links.has(&entry.node))
+        };
+        self.told.connected.send_if_modified(|told| std::mem::replace(told, connected) != connected);
+        let shown = self.sockets.iter().filter(|(_, known)| known.until.is_none()).take(SHOWN_MAX);
+        let view = DiscoveryView {
+            strategies: self.found.views().to_vec(),
+            sockets: shown
+                .map(|(socket, known)| SocketView {
+                    socket: *socket,
+                    node: known.node.clone(),
+                    error: known.error.clone(),
+                })
+                .collect(),
+        };
+        self.told.discovery.send_if_modified(|told| {
+            let changes = **told != view;
+            if changes {
+                *told = Arc::new(view);
+            }
+            changes
         });
-        if node.is_some() {
-            known.node = node;
-        }
     }
 
     /// A worker's link was cut. Its own dial comes first, most likely; this one helps where it cannot reach this node.
@@ -146,7 +246,9 @@ impl Mesh {
         if self.sockets.len() < SOCKETS_MAX {
             let until = Some(now + LOST_PROXY_KEPT);
             let (node, pause, due_at) = (Some(lost.node), PAUSE_MIN, now + WORKER_PAUSE);
-            self.sockets.entry(lost.socket).or_insert(Socket { node, pause, due_at, dialling: false, until });
+            let (dialling, is_member, error) = (false, false, None);
+            let new = Socket { node, pause, due_at, dialling, until, is_member, error };
+            self.sockets.entry(lost.socket).or_insert(new);
         }
     }
 
@@ -187,15 +289,27 @@ impl Mesh {
             Ok(node) => {
                 known.node = Some(node);
                 known.pause = PAUSE_MIN;
+                known.error = None;
             }
             Err(DialError::Myself) => known.node = Some(self.node.boot.node.clone()),
             Err(error) => {
                 log_failure(socket, &error);
+                known.error = Some(error.to_string());
                 known.pause = (known.pause * 2).min(PAUSE_MAX);
             }
         }
         known.due_at = Instant::now() + known.pause;
     }
+}
+
+/// The sockets of members that are known by name.
+async fn look_up(names: Vec<(Address, NodeId)>, resolver: Arc<dyn Resolver>) -> Vec<(SocketAddr, NodeId)> {
+    let mut found = Vec::new();
+    for (address, node) in names {
+        let sockets = sockets(&address, resolver.as_ref()).await;
+        found.extend(sockets.into_iter().map(|socket| (socket, node.clone())));
+    }
+    found
 }
 
 pub(crate) async fn dial(node: Arc<Node>, socket: SocketAddr) -> Dialled {

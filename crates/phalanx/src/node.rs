@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 use crate::carrier::{carrier, link_id, stream};
 use crate::gossip::Gossip;
 use crate::links::LinkTable;
+use crate::news::News;
+use crate::operator::Operators;
 use crate::setup::stored;
 use crate::spawn::NodeSpawn;
 use crate::store::Store;
@@ -30,6 +32,7 @@ pub(crate) struct ControlSide {
     pub(crate) gossip: Gossip,
     /// Where workers were whose links are lost, for whoever dials them.
     pub(crate) lost_workers: mpsc::Sender<LostWorker>,
+    pub(crate) operators: Operators,
 }
 
 /// A worker whose link is lost, and where it was.
@@ -44,6 +47,7 @@ pub(crate) struct Node {
     pub(crate) worker: WorkerService,
     pub(crate) control: Option<ControlSide>,
     pub(crate) links: SharedLinks,
+    pub(crate) news: News,
     pub(crate) spawn: Arc<NodeSpawn>,
     pub(crate) store: Arc<dyn Store>,
 }
@@ -82,6 +86,9 @@ impl Node {
 
     /// Takes a new link into use, or closes it when a better one to the same peer is there.
     pub(crate) fn adopt(self: Arc<Self>, link: Link) {
+        if link.peer().role == Role::Operator {
+            return self.serve_operator(link);
+        }
         let inserted = self.links.lock().insert(link.clone());
         match inserted {
             Ok(None) => {}
@@ -92,6 +99,14 @@ impl Node {
         spawn.spawn(Box::pin(async move { self.run_link(link).await }));
     }
 
+    fn serve_operator(&self, link: Link) {
+        match &self.control {
+            Some(control) => self.spawn.spawn(Box::pin(control.operators.clone().serve(link))),
+            // The handshake lets none through to a worker.
+            None => link.close(CloseReason::Violation),
+        }
+    }
+
     /// Tells everybody of a link, serves it until it is lost, and tells everybody of that.
     async fn run_link(self: Arc<Self>, link: Link) {
         let peer = link.peer().clone();
@@ -99,6 +114,9 @@ impl Node {
         let carrier = carrier(link.clone());
         if peer.role == Role::Control {
             self.worker.link_up(carrier.clone()).await;
+        }
+        if self.control.is_some() {
+            self.spawn.spawn(Box::pin(self.news.link_up(carrier.clone())));
         }
         if let Some(control) = &self.control {
             control.service.link_up(carrier.clone()).await;
@@ -111,6 +129,7 @@ impl Node {
         tracing::debug!(peer = %peer.boot, %lost, "a link is lost");
         self.links.lock().remove(&link);
         self.worker.link_lost(carrier.id()).await;
+        self.news.link_lost(carrier.id());
         if let Some(control) = &self.control {
             let left = matches!(lost, LinkLost::ClosedByPeer(CloseReason::Shutdown));
             control.service.link_lost(&peer.boot.node, carrier.id(), left).await;
@@ -163,6 +182,7 @@ impl Node {
             (Accepted::Gossip(stream), Some(control)) => {
                 control.gossip.clone().read(link.peer().boot.node.clone(), stream.0).await;
             }
+            (Accepted::News(stream), _) => self.news.clone().read(carrier.id(), stream.0).await,
             (Accepted::Gossip(_) | Accepted::Refused, _) => {
                 tracing::warn!(peer = %link.peer().boot, ?lane, "closing a link whose peer opened a stream it must not");
                 link.close(CloseReason::Violation);

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use phalanx_base::{Address, AddressList, Boot, Generation, Labels, NodeId, Role, planted};
-use phalanx_discovery::{Discover, DynDiscover};
+use phalanx_base::{Address, AddressList, Boot, ClusterSeal, Generation, Labels, NodeId, Role, planted};
+use phalanx_discovery::{ClusterScope, Discover, DiscoverContext, DynDiscover};
 use phalanx_jobs::{Jobs, RegisterError, WorkerIdentity};
-use phalanx_transport::{Credential, Endpoint, LocalNode};
+use phalanx_transport::{BindError, ClusterId, Credential, Endpoint, LocalNode};
 
 use crate::config::Config;
 use crate::environment::Environment;
@@ -75,6 +75,7 @@ pub(crate) mod stored {
     pub(crate) const GENERATION: &str = "generation";
     pub(crate) const ROSTER: &str = "roster";
     pub(crate) const PEERS: &str = "peers";
+    pub(crate) const SERVED: &str = "served";
 }
 
 /// What a builder has been told. The first mistake is kept until `start`.
@@ -94,15 +95,19 @@ pub(crate) struct Setup {
 /// A node that has a name, a boot and a socket, and does nothing yet.
 pub(crate) struct Base {
     pub(crate) boot: Boot,
-    pub(crate) role: Role,
     pub(crate) endpoint: Endpoint,
     pub(crate) links: SharedLinks,
     pub(crate) spawn: Arc<NodeSpawn>,
     pub(crate) environment: Environment,
-    pub(crate) labels: Labels,
+    /// What it says of itself as a worker.
+    pub(crate) identity: WorkerIdentity,
     pub(crate) jobs: Jobs,
     pub(crate) strategies: Vec<DynDiscover>,
     pub(crate) config: Config,
+    /// The cluster's name and id, and what tells its control nodes from strangers.
+    pub(crate) cluster: String,
+    pub(crate) cluster_id: ClusterId,
+    pub(crate) seal: Arc<dyn ClusterSeal>,
 }
 
 impl Setup {
@@ -158,37 +163,41 @@ impl Setup {
         };
         let boot = boot(self.id, &environment)?;
         let links = SharedLinks::new(LinkTable::new(boot.node.clone()));
+        let seal = self.credential.seal(&self.cluster).map_err(BindError::from)?;
+        let cluster_id = ClusterId::derive(&self.cluster, &self.credential).map_err(BindError::from)?;
         let endpoint = Endpoint::bind(
             self.config.endpoint,
-            LocalNode { cluster: self.cluster, boot: boot.clone(), role },
+            LocalNode { cluster: self.cluster.clone(), boot: boot.clone(), role },
             self.credential,
             listen,
             &environment.seams(),
             Arc::new(links.clone()),
         )?;
+        let classes = self.jobs.names();
+        let identity = WorkerIdentity { boot: boot.clone(), role, labels: self.labels, classes };
         Ok(Base {
             boot,
-            role,
             endpoint,
             links,
             spawn: Arc::new(NodeSpawn::new(environment.spawn.clone())),
             environment,
-            labels: self.labels,
+            identity,
             jobs: self.jobs,
             strategies: self.strategies,
             config: self.config,
+            cluster: self.cluster,
+            cluster_id,
+            seal,
         })
     }
 }
 
 impl Base {
-    pub(crate) fn worker_identity(&self) -> WorkerIdentity {
-        WorkerIdentity {
-            boot: self.boot.clone(),
-            role: self.role,
-            labels: self.labels.clone(),
-            classes: self.jobs.names(),
-        }
+    /// What the strategies of this node take from outside.
+    pub(crate) fn discover_context(&self) -> DiscoverContext {
+        let cluster = ClusterScope { id: self.cluster_id.to_string(), seal: self.seal.clone() };
+        DiscoverContext::new(self.environment.resolver.clone(), self.environment.entropy.clone())
+            .with_cluster(cluster)
     }
 }
 

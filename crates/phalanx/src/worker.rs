@@ -7,9 +7,14 @@ use std::time::Duration;
 use phalanx_base::{Boot, Labels, NodeId, NodeStatus, Role};
 use phalanx_jobs::{Operation, OperationReply, Spawn, StopProgress, WorkerService, WorkerSettings};
 use phalanx_transport::Credential;
+use tokio::sync::watch;
 
 use crate::dial::{WorkerDial, WorkerPeers};
+use crate::discovery::Discovery;
 use crate::error::StartError;
+use crate::event_log::EventLog;
+use crate::events::{ClusterEvents, record_worker};
+use crate::news::News;
 use crate::node::{Node, Running, SHUTDOWN_GRACE};
 use crate::setup::{Setup, node_builder};
 
@@ -20,6 +25,7 @@ const LISTEN: &str = "0.0.0.0:0";
 #[derive(Clone)]
 pub struct Worker {
     node: Arc<Running>,
+    log: EventLog,
 }
 
 /// Makes a [`Worker`].
@@ -108,6 +114,18 @@ impl Worker {
         let _ = self.node.worker.operate(operation).await;
     }
 
+    /// What happens from now on, as this worker sees it: its own status, and what control nodes publish to every node.
+    #[must_use]
+    pub fn subscribe(&self) -> ClusterEvents {
+        self.log.subscribe()
+    }
+
+    /// What has happened since an event that had this number at this node, as far as it is kept; 0 for all that is kept.
+    #[must_use]
+    pub fn subscribe_since(&self, number: u64) -> ClusterEvents {
+        self.log.subscribe_since(number)
+    }
+
     /// Waits until the worker has stopped. Cancellation safe.
     pub async fn stopped(&self) {
         self.node.spawn.stopped().await;
@@ -135,10 +153,14 @@ impl WorkerBuilder {
     pub async fn start(self) -> Result<Worker, StartError> {
         let base = self.setup.prepare(Role::Worker)?;
         let dial = WorkerDial::new(base.environment.resolver.clone());
-        let identity = base.worker_identity();
-        let peers = WorkerPeers::new(base.strategies, &base.environment);
+        let (connected, is_connected) = watch::channel(false);
+        let (discovery, found) =
+            Discovery::new(base.strategies.clone(), base.discover_context(), is_connected);
+        let peers = WorkerPeers::new(found, connected, &base.environment);
+        let log = EventLog::new(base.boot.generation, base.environment.wall_clock.clone());
+        let (news, _) = News::new(base.boot.clone(), Role::Worker, log.clone());
         let worker = WorkerService::start(WorkerSettings {
-            identity,
+            identity: base.identity,
             config: base.config.jobs.clone(),
             jobs: base.jobs.clone(),
             spawn: base.spawn.clone(),
@@ -151,12 +173,15 @@ impl WorkerBuilder {
             worker: worker.clone(),
             control: None,
             links: base.links,
+            news,
             spawn: base.spawn,
             store: base.environment.store,
         });
         dial.set_node(&node);
         node.spawn.spawn(Box::pin(node.clone().accept_links()));
+        node.spawn.spawn(Box::pin(record_worker(log.clone(), node.boot.node.clone(), worker.view())));
+        node.spawn.spawn(Box::pin(discovery.run()));
         node.spawn.spawn(Box::pin(peers.feed(worker)));
-        Ok(Worker { node: Arc::new(Running(node)) })
+        Ok(Worker { node: Arc::new(Running(node)), log })
     }
 }

@@ -26,6 +26,8 @@ const BELOW_UPPER: &[&str] = &["phalanx-jobs", "phalanx-metadata"];
 
 const FACADE: &str = "phalanx";
 const SIMULATOR: &str = "phalanx-sim";
+/// How operators talk to a node: above the facade, so that whoever embeds one can be operated too.
+const OPERATOR: &str = "phalanx-operator";
 const PROGRAM: &str = "phalanx-cli";
 
 /// What shows the facade, and needs nothing else. Examples may run in the simulator, and show how to do without the facade.
@@ -79,7 +81,7 @@ fn message(from: &str, to: &Dependency) -> String {
 
 fn is_known(name: &str) -> bool {
     is_library_below_facade(name)
-        || [FACADE, SIMULATOR, PROGRAM, DEMONSTRATION, SIMULATIONS, EXAMPLES, SCENARIOS, CHECKS]
+        || [FACADE, SIMULATOR, OPERATOR, PROGRAM, DEMONSTRATION, SIMULATIONS, EXAMPLES, SCENARIOS, CHECKS]
             .contains(&name)
 }
 
@@ -95,11 +97,12 @@ fn may_use(from: &str, to: &str) -> bool {
     match from {
         CHECKS | BASE => false,
         FACADE => is_library_below_facade(to),
-        SIMULATOR | PROGRAM => is_library_below_facade(to) || to == FACADE,
+        SIMULATOR | OPERATOR => is_library_below_facade(to) || to == FACADE,
+        PROGRAM => is_library_below_facade(to) || [FACADE, OPERATOR].contains(&to),
         DEMONSTRATION => to == FACADE,
         SIMULATIONS => to == SIMULATOR,
-        EXAMPLES => [FACADE, SIMULATOR].contains(&to) || BELOW_EXAMPLES.contains(&to),
-        SCENARIOS => is_library_below_facade(to) || [FACADE, SIMULATOR, PROGRAM].contains(&to),
+        EXAMPLES => [FACADE, SIMULATOR, OPERATOR].contains(&to) || BELOW_EXAMPLES.contains(&to),
+        SCENARIOS => is_library_below_facade(to) || [FACADE, SIMULATOR, OPERATOR, PROGRAM].contains(&to),
         upper if UPPER.contains(&upper) => to == BASE || BELOW_UPPER.contains(&to),
         _ => to == BASE,
     }
@@ -123,7 +126,10 @@ mod tests {
             ("phalanx-topics", "phalanx-metadata"),
             ("phalanx", "phalanx-topics"),
             ("phalanx-sim", "phalanx"),
+            ("phalanx-operator", "phalanx"),
             ("phalanx-cli", "phalanx"),
+            ("phalanx-cli", "phalanx-operator"),
+            ("tests", "phalanx-operator"),
             ("examples", "phalanx"),
             ("examples", "phalanx-placement"),
             ("cluster-demo", "phalanx"),
@@ -143,6 +149,9 @@ mod tests {
             ("phalanx-drivers", "phalanx-topics"),
             ("phalanx-drivers", "phalanx-transport"),
             ("phalanx", "phalanx-sim"),
+            ("phalanx", "phalanx-operator"),
+            ("phalanx-operator", "phalanx-cli"),
+            ("phalanx-operator", "phalanx-sim"),
             ("phalanx-sim", "phalanx-cli"),
             ("examples", "phalanx-jobs"),
             ("cluster-demo", "phalanx-base"),

@@ -67,7 +67,32 @@ const ALLOWED: &[Allowed] = &[
     Allowed {
         file: "crates/phalanx/src/cluster.rs",
         word: "Instant::now",
+        reason: "until when the shares of the others are waited for, on tokio's clock, which can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx/src/formation.rs",
+        word: "Instant::now",
         reason: "until when the expected control nodes are waited for, on tokio's clock, which can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx-discovery/src/context.rs",
+        word: "getrandom",
+        reason: "the real entropy behind the seam, for who uses this crate alone",
+    },
+    Allowed {
+        file: "crates/phalanx-discovery/src/dns/questions.rs",
+        word: "Instant::now",
+        reason: "how much time a look-up has left, on tokio's clock, which can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx-discovery/src/dns/search.rs",
+        word: "Instant::now",
+        reason: "until when a look-up may take, on tokio's clock, which can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx-discovery/src/multicast/driver.rs",
+        word: "Instant::now",
+        reason: "when beacons are sent and heard, on tokio's clock, which can be paused",
     },
     Allowed {
         file: "crates/phalanx/src/environment.rs",

@@ -2,8 +2,6 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::{RData, Record};
 use tokio::net::UdpSocket;
@@ -31,7 +29,17 @@ async fn ask(
             answer
         }
     });
-    (found.await, begin.elapsed())
+    let name = DnsName::new("any.test").unwrap();
+    let (v4, v6) = found.await;
+    let fail = |reason| ResolveError::Failed { name: name.clone(), reason };
+    let time = begin.elapsed();
+    let v4 = v4.map(|ips| ips.into_iter().filter_map(ipv4).collect()).map_err(fail);
+    let v6 = v6.map(|ips| ips.into_iter().filter_map(ipv6).collect()).map_err(fail);
+    let found = match (IpAnswers { v4, v6 }).joined(&name) {
+        Err(ResolveError::Failed { reason, .. }) => Err(reason),
+        answer => Ok(answer.unwrap_or_default()),
+    };
+    (found, time)
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,12 +99,10 @@ fn respond(query: &[u8]) -> Option<Vec<u8>> {
     message.to_vec().ok()
 }
 
-/// A resolver whose one name server is a task of this test.
+/// A resolver whose one name server is a task of this test, as if the system were set up so.
 async fn resolver_with_name_server() -> SystemResolver {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let mut connection = ConnectionConfig::udp();
-    connection.port = socket.local_addr().unwrap().port();
-    let server = NameServerConfig::new(Ipv4Addr::LOCALHOST.into(), true, vec![connection]);
+    let server = socket.local_addr().unwrap();
     tokio::spawn(async move {
         let mut query = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut query).await {
@@ -105,9 +111,8 @@ async fn resolver_with_name_server() -> SystemResolver {
             }
         }
     });
-    let config = ResolverConfig::from_parts(None, vec![], vec![server]);
-    let dns = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).build().unwrap();
-    SystemResolver { dns: Mutex::new(Some(dns)) }
+    let dns = SystemResolver::with_server(server).dns().unwrap();
+    SystemResolver { server: None, dns: Mutex::new(Some(dns)) }
 }
 
 #[tokio::test]

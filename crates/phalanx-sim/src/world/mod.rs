@@ -49,6 +49,8 @@ pub struct NodeSeams {
     pub history: Arc<History>,
     /// Which boot it is, once it has started.
     pub boot: Arc<OnceLock<Boot>>,
+    /// The seed of the run, for what should differ from run to run.
+    pub seed: u64,
 }
 
 /// What a simulation is made of.
@@ -56,6 +58,8 @@ pub(crate) struct Plan {
     pub(crate) controls: usize,
     pub(crate) workers: usize,
     pub(crate) config: Config,
+    /// Whether the nodes are told each other's names.
+    pub(crate) introduced: bool,
     pub(crate) make_control: MakeControl,
     pub(crate) make_worker: MakeWorker,
 }
@@ -201,7 +205,12 @@ impl World {
             history.record(&Entry::Panicked { node: words.clone(), words: panic.to_owned() });
         }));
         let environment = self.environment(name, machine, &gate);
-        let seams = NodeSeams { name: name.to_owned(), history: self.history.clone(), boot: Arc::default() };
+        let seams = NodeSeams {
+            name: name.to_owned(),
+            history: self.history.clone(),
+            boot: Arc::default(),
+            seed: self.seed,
+        };
         let (boot, node) = match machine.role {
             Role::Control => {
                 let builder = Control::builder("sim", &self.secret)
@@ -215,7 +224,8 @@ impl World {
                 let control = control.map_err(|error| error.to_string())?;
                 (control.boot().clone(), Running::Control(control))
             }
-            Role::Worker => {
+            // No machine is an operator's.
+            Role::Worker | Role::Operator => {
                 let builder = Worker::builder("sim", self.secret.worker_credential())
                     .id(name)
                     .listen(&SocketAddr::new(machine.ip, PORT).to_string())
@@ -251,8 +261,11 @@ impl World {
         }
     }
 
-    /// Every control node by its name.
+    /// Every control node by its name; nobody where the nodes find each other by themselves.
     fn peers(&self) -> StaticPeers {
+        if !self.plan.introduced {
+            return StaticPeers::default();
+        }
         let controls = self.machines.iter().filter(|(_, machine)| machine.role == Role::Control);
         let address = |(name, _): (&String, _)| -> Address {
             format!("{}:{PORT}", host(name)).parse().expect("the name of a machine is a name")
