@@ -4,12 +4,15 @@
 
 mod by_hand;
 mod calls;
+mod discovering;
 mod drain;
 mod failures;
 mod forwarding;
 mod joins;
 mod mass_failure;
+mod news;
 mod operations;
+mod operators;
 mod owner_crash;
 mod refusals;
 mod restarts;

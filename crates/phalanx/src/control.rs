@@ -212,10 +212,10 @@ impl Control {
         here
     }
 
-    /// The streams that operators open at this node, over the network. Until somebody takes them, operators are refused.
+    /// The streams that operators open at this node, over the network. Until this is called they are refused.
     #[must_use]
     pub fn operators(&self) -> OperatorListener {
-        self.operators.clone()
+        self.operators.clone().listening()
     }
 
     /// Waits until the node has been told to stop. Cancellation safe.

@@ -95,6 +95,7 @@ pub(crate) struct Mesh {
     sockets: BTreeMap<SocketAddr, Socket>,
     lost_workers: mpsc::Receiver<LostWorker>,
     names_at: Instant,
+    tell_at: Instant,
     told: MeshTold,
 }
 
@@ -116,8 +117,8 @@ impl Mesh {
         lost_workers: mpsc::Receiver<LostWorker>,
         told: MeshTold,
     ) -> Self {
-        let (sockets, names_at) = (BTreeMap::new(), Instant::now());
-        Self { node, resolver, found, view, sockets, lost_workers, names_at, told }
+        let (sockets, now) = (BTreeMap::new(), Instant::now());
+        Self { node, resolver, found, view, sockets, lost_workers, names_at: now, tell_at: now, told }
     }
 
     pub(crate) async fn run(mut self) {
@@ -136,13 +137,14 @@ impl Mesh {
                 let node = self.node.clone();
                 dials.push(async move { dial(node, socket).await });
             }
+            self.tell();
             tokio::select! {
                 biased;
                 Some(dialled) = dials.next() => self.handle_dialled(dialled),
                 Some(found) = lookups.next() => self.handle_names(found),
                 Some(()) = self.found.next() => self.handle_found(),
                 Some(lost) = self.lost_workers.recv() => self.handle_lost_worker(lost),
-                () = tokio::time::sleep(LOOK_INTERVAL) => self.tell(),
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
         }
     }
@@ -212,8 +214,12 @@ impl Mesh {
         })
     }
 
-    /// Tells how discovery does, where that has changed.
+    /// Tells how discovery does, where that has changed; now and then, since it costs a look at everything.
     fn tell(&mut self) {
+        if Instant::now() < self.tell_at {
+            return;
+        }
+        self.tell_at = Instant::now() + LOOK_INTERVAL;
         let connected = {
             let links = self.node.links.lock();
             let view = self.view.borrow();

@@ -5,6 +5,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use phalanx_base::{Address, Boot, Generation, Lane, NodeId, Role};
@@ -72,32 +73,56 @@ impl OperatorStream {
 
 /// The streams that operators open at a control node. Cheap to clone; each stream goes to one of the clones.
 #[derive(Clone)]
-pub struct OperatorListener(Arc<Mutex<mpsc::Receiver<OperatorStream>>>);
+pub struct OperatorListener {
+    streams: Arc<Mutex<mpsc::Receiver<OperatorStream>>>,
+    listens: Arc<AtomicBool>,
+}
 
 impl OperatorListener {
     /// The next stream; `None` once the node has stopped. Cancellation safe.
     pub async fn accept(&self) -> Option<OperatorStream> {
-        self.0.lock().await.recv().await
+        self.streams.lock().await.recv().await
+    }
+
+    /// From now on operators are let in.
+    pub(crate) fn listening(self) -> Self {
+        self.listens.store(true, Ordering::Relaxed);
+        self
     }
 }
 
-/// Where links of operators go. Until somebody listens, streams wait and then are refused.
+/// Where links of operators go. Until somebody listens, they are refused.
 #[derive(Clone)]
-pub(crate) struct Operators(mpsc::Sender<OperatorStream>);
+pub(crate) struct Operators {
+    streams: mpsc::Sender<OperatorStream>,
+    /// Whether somebody has ever asked for them.
+    listens: Arc<AtomicBool>,
+}
+
+/// The code with which an operator's link is closed where the program takes none.
+const TAKES_NONE: u16 = 2;
 
 impl Operators {
     pub(crate) fn new() -> (Self, OperatorListener) {
-        let (sender, receiver) = mpsc::channel(STREAMS_WAITING_MAX);
-        (Self(sender), OperatorListener(Arc::new(Mutex::new(receiver))))
+        let (streams, receiver) = mpsc::channel(STREAMS_WAITING_MAX);
+        let listens = Arc::new(AtomicBool::new(false));
+        let listener = OperatorListener { streams: Arc::new(Mutex::new(receiver)), listens: listens.clone() };
+        (Self { streams, listens }, listener)
     }
 
     /// Takes in the streams of an operator, until its link is lost.
     pub(crate) async fn serve(self, link: Link) {
+        let refuse = |why: &str| {
+            tracing::warn!(peer = %link.peer().boot, why, "an operator is refused");
+            link.close(CloseReason::Application { code: TAKES_NONE, detail: why.to_owned() });
+        };
+        if !self.listens.load(Ordering::Relaxed) {
+            return refuse("this program takes no operators: it does not serve them");
+        }
         while let Ok((lane, sender, receiver)) = link.accept().await {
             let stream = OperatorStream { link: link.clone(), sender, receiver };
-            if lane != Lane::Request || self.0.try_send(stream).is_err() {
-                tracing::warn!(peer = %link.peer().boot, "an operator is refused: nobody listens, or too many ask");
-                return link.close(CloseReason::Violation);
+            if lane != Lane::Request || self.streams.try_send(stream).is_err() {
+                return refuse("too many operators ask at once: try again");
             }
         }
     }

@@ -8,6 +8,7 @@ mod features;
 mod nextest;
 mod plan;
 mod process;
+mod servers;
 mod step;
 mod tally;
 
@@ -49,6 +50,9 @@ struct Finished<'a> {
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
     let options = parse(arguments)?;
     let workspace = Workspace::load()?;
+    if !options.list && (options.only.is_empty() || options.only.iter().any(|only| only == "test")) {
+        servers::install();
+    }
     let steps = chosen(plan::steps(&workspace, &plan::Tools::find(&workspace.root)), &options.only)?;
     if options.list {
         steps.iter().for_each(|step| println!("{step}"));

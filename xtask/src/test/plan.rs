@@ -6,16 +6,19 @@ use std::process::{Command as Process, Stdio};
 
 use super::features::distinct_sets;
 use super::nextest;
+use super::servers::{self, LeftOut};
 use super::step::{Action, Command, Step};
 use crate::Workspace;
 use crate::cargo::cargo;
 
 /// Which optional tools are here.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Tools {
     nextest: bool,
     deny: bool,
     cxx: bool,
+    /// The test binaries that cannot run here.
+    left_out: Vec<LeftOut>,
 }
 
 impl Tools {
@@ -26,6 +29,7 @@ impl Tools {
             nextest: answers(cargo(root).args(["nextest", "--version"])),
             deny: answers(cargo(root).args(["deny", "--version"])),
             cxx: answers(Process::new(cxx).arg("--version")),
+            left_out: servers::left_out(),
         }
     }
 }
@@ -43,8 +47,11 @@ pub(super) fn steps(workspace: &Workspace, tools: &Tools) -> Vec<Step> {
         step("deny", deny(tools)),
         step("clippy", Action::Run(Command::cargo("clippy --workspace --all-targets -- -D warnings"))),
         step("test", Action::Tests(tests(workspace, tools))),
-        step("doctest", Action::Tests(Command::cargo("test --workspace --doc --no-fail-fast"))),
     ];
+    steps.extend(tools.left_out.iter().map(|left_out| {
+        step(&format!("test of {}", left_out.binary), Action::Skip(left_out.reason.clone()))
+    }));
+    steps.push(step("doctest", Action::Tests(Command::cargo("test --workspace --doc --no-fail-fast"))));
     steps.extend(alone(workspace));
     steps.push(step("doc", Action::Run(documentation())));
     steps.push(step("fuzz", fuzz(workspace, tools)));
@@ -55,11 +62,19 @@ fn step(name: &str, action: Action) -> Step {
     Step { name: name.to_owned(), action }
 }
 
-/// Examples are built along with the tests, by either runner.
+/// Examples are built along with the tests, by either runner. All features: what is off by default is tested too. Where
+/// there is no nextest nothing is left out, and a test that lacks its server fails and says what to install.
 fn tests(workspace: &Workspace, tools: &Tools) -> Command {
     if tools.nextest {
-        let mut command = Command::cargo("nextest run --workspace --no-fail-fast --tool-config-file");
+        let mut command =
+            Command::cargo("nextest run --workspace --all-features --no-fail-fast --tool-config-file");
         command.arguments.push(nextest::tool_configuration(&workspace.root));
+        if !tools.left_out.is_empty() {
+            let binaries: Vec<String> =
+                tools.left_out.iter().map(|left_out| format!("binary({})", left_out.binary)).collect();
+            command.arguments.push("--filterset".to_owned());
+            command.arguments.push(format!("not ({})", binaries.join(" or ")));
+        }
         command
     } else {
         Command::cargo("test --workspace --all-targets --no-fail-fast")
@@ -114,8 +129,8 @@ mod tests {
     use super::*;
     use crate::workspace::tests::{package, workspace};
 
-    const ALL: Tools = Tools { nextest: true, deny: true, cxx: true };
-    const NONE: Tools = Tools { nextest: false, deny: false, cxx: false };
+    const ALL: Tools = Tools { nextest: true, deny: true, cxx: true, left_out: Vec::new() };
+    const NONE: Tools = Tools { nextest: false, deny: false, cxx: false, left_out: Vec::new() };
 
     fn listed(tools: &Tools) -> Vec<String> {
         let mut jobs = package("phalanx-jobs", &["phalanx-base"]);
@@ -159,6 +174,14 @@ mod tests {
         let line = "test: cargo test --workspace --all-targets --no-fail-fast".to_owned();
         assert!(listed(&NONE).contains(&line));
         assert!(!listed(&ALL).contains(&line));
+    }
+
+    #[test]
+    fn tests_without_their_server_are_left_out_by_name() {
+        let left_out = vec![LeftOut { binary: "etcd", reason: "etcd is missing".to_owned() }];
+        let lines = listed(&Tools { left_out, ..ALL });
+        assert!(lines.contains(&"test of etcd: SKIP, etcd is missing".to_owned()), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("--filterset not (binary(etcd))")), "{lines:?}");
     }
 
     #[test]
