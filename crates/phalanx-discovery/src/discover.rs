@@ -71,6 +71,12 @@ pub trait Discover: Send + Sync + 'static {
     fn refresh(&self) -> Refresh {
         Refresh::default()
     }
+
+    /// What people call it, in status and logs: its type's name, unless a strategy knows better.
+    fn name(&self) -> &'static str {
+        let name = std::any::type_name::<Self>();
+        name.rsplit("::").next().unwrap_or(name)
+    }
 }
 
 /// Why a look-up failed as a whole.
@@ -136,6 +142,10 @@ impl Discover for DynDiscover {
     fn refresh(&self) -> Refresh {
         self.0.refresh_of()
     }
+
+    fn name(&self) -> &'static str {
+        self.0.name_of()
+    }
 }
 
 impl fmt::Debug for DynDiscover {
@@ -158,6 +168,7 @@ trait Erased: Send + Sync + 'static {
         withdrawn: BoxFuture<'a, ()>,
     ) -> BoxFuture<'a, Result<(), DiscoverError>>;
     fn refresh_of(&self) -> Refresh;
+    fn name_of(&self) -> &'static str;
 }
 
 impl<D: Discover> Erased for D {
@@ -183,5 +194,9 @@ impl<D: Discover> Erased for D {
 
     fn refresh_of(&self) -> Refresh {
         self.refresh()
+    }
+
+    fn name_of(&self) -> &'static str {
+        self.name()
     }
 }

@@ -8,40 +8,40 @@ mod discover;
 mod dns;
 #[cfg(feature = "etcd")]
 mod etcd;
-#[cfg(feature = "file")]
+#[cfg(all(feature = "file", unix))]
 mod file;
 #[cfg(any(feature = "kubernetes", feature = "etcd"))]
 mod http;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
-#[cfg(feature = "multicast")]
+#[cfg(all(feature = "multicast", target_os = "linux"))]
 mod multicast;
 mod refresh;
-#[cfg(feature = "registry")]
+#[cfg(all(feature = "registry", unix))]
 mod registry;
 mod resolver;
 mod static_peers;
 mod strategy;
 #[cfg(feature = "hickory")]
 mod system_resolver;
-#[cfg(any(feature = "file", feature = "registry"))]
+#[cfg(all(any(feature = "file", feature = "registry"), unix))]
 mod watched;
 
 pub use candidates::{Candidate, Candidates};
 pub use context::{Announcement, Attempt, ClusterScope, DiscoverContext, Journal};
+pub use discover::{Discover, DiscoverError, DynDiscover};
 #[cfg(feature = "hickory")]
 pub use dns::{DnsPeers, KubernetesDnsPeers};
-pub use discover::{Discover, DiscoverError, DynDiscover};
 #[cfg(feature = "etcd")]
 pub use etcd::{Etcd, EtcdError};
-#[cfg(feature = "file")]
+#[cfg(all(feature = "file", unix))]
 pub use file::PeersFile;
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::{IpFamily, Kubernetes, KubernetesError, NotReady};
-#[cfg(feature = "multicast")]
+#[cfg(all(feature = "multicast", target_os = "linux"))]
 pub use multicast::{Multicast, MulticastMode, MulticastModeError};
 pub use refresh::{Refresh, RefreshError};
-#[cfg(feature = "registry")]
+#[cfg(all(feature = "registry", unix))]
 pub use registry::Registry;
 pub use resolver::{
     BoxFuture, IpAnswers, NaptrRecord, RecordName, RecordNameError, ResolveError, Resolver, SrvRecord,

@@ -52,7 +52,11 @@ impl FromStr for Refresh {
             _ => return Err(wrong()),
         };
         let pause = Duration::from_millis(number.checked_mul(unit_ms).ok_or_else(wrong)?);
-        if (Self::PAUSE_MIN..=Self::PAUSE_MAX).contains(&pause) { Ok(Self::Every(pause)) } else { Err(wrong()) }
+        if (Self::PAUSE_MIN..=Self::PAUSE_MAX).contains(&pause) {
+            Ok(Self::Every(pause))
+        } else {
+            Err(wrong())
+        }
     }
 }
 

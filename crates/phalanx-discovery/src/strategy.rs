@@ -152,8 +152,10 @@ pub enum StrategyError {
         /// What is wrong and what to write instead.
         reason: String,
     },
-    /// The strategy is not part of this build.
-    #[error("{text:?}: this build has no {kind}; build phalanx-discovery with its feature")]
+    /// The strategy is not part of this build: its feature is off, or the system has no such thing.
+    #[error(
+        "{text:?}: this build has no {kind}; build phalanx-discovery with its feature (multicast is for Linux only)"
+    )]
     NotBuilt {
         /// The text.
         text: String,
@@ -195,7 +197,7 @@ impl StrategyAddress {
         self.path.as_deref()
     }
 
-    /// The text as it was given, for messages to people.
+    /// The text for messages to people: as it was given, its parameters left out.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -246,11 +248,11 @@ impl StrategyAddress {
             | StrategyKind::Srv
             | StrategyKind::Naptr
             | StrategyKind::KubernetesDns => crate::dns::from_address(&mut self)?,
-            #[cfg(feature = "multicast")]
+            #[cfg(all(feature = "multicast", target_os = "linux"))]
             StrategyKind::Multicast => crate::multicast::from_address(&mut self)?,
-            #[cfg(feature = "registry")]
+            #[cfg(all(feature = "registry", unix))]
             StrategyKind::Registry => crate::registry::from_address(&mut self)?,
-            #[cfg(feature = "file")]
+            #[cfg(all(feature = "file", unix))]
             StrategyKind::File => crate::file::from_address(&mut self)?,
             #[cfg(feature = "kubernetes")]
             StrategyKind::Kubernetes => crate::kubernetes::from_address(&mut self)?,
@@ -271,7 +273,7 @@ impl FromStr for StrategyAddress {
         if text.len() > TEXT_BYTES_MAX {
             return Err(StrategyError::TooLong { bytes: text.len() });
         }
-        let owned = || text.to_owned();
+        let owned = || quotable(text);
         let rest = match text.split_once("://") {
             None => text,
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case(Address::SCHEME) => rest,
@@ -295,7 +297,15 @@ impl FromStr for StrategyAddress {
                 .find(|kind| kind.as_str() == word)
                 .ok_or_else(|| StrategyError::Kind { text: owned(), found: word })?,
         };
-        Ok(Self { text: owned(), kind, hosts, path, parameters })
+        Ok(Self { text: quotable(text), kind, hosts, path, parameters })
+    }
+}
+
+/// A text as errors and logs quote it: without the parameters, one of which may be a password by mistake.
+fn quotable(text: &str) -> String {
+    match text.split_once(';') {
+        Some((place, _)) => format!("{place};…"),
+        None => text.to_owned(),
     }
 }
 
@@ -306,10 +316,10 @@ fn parse_host(host: &str, text: &str) -> Result<(Host, Option<u16>), StrategyErr
         Some(colon) if !host[colon + 1..].contains(':') => (&host[..colon], Some(&host[colon + 1..])),
         _ => (host, None),
     };
-    let reason = |reason| StrategyError::Host { text: text.to_owned(), reason };
+    let reason = |reason| StrategyError::Host { text: quotable(text), reason };
     let name = name.parse().map_err(reason)?;
     let Some(port) = port else { return Ok((name, None)) };
-    let wrong = || StrategyError::Port { text: text.to_owned(), found: port.to_owned() };
+    let wrong = || StrategyError::Port { text: quotable(text), found: port.to_owned() };
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     let port: u16 = if digits { port.parse().map_err(|_| wrong())? } else { return Err(wrong()) };
     if port == 0 { Err(wrong()) } else { Ok((name, Some(port))) }
@@ -318,7 +328,8 @@ fn parse_host(host: &str, text: &str) -> Result<(Host, Option<u16>), StrategyErr
 fn parse_parameters(parameters: &str, text: &str) -> Result<BTreeMap<String, String>, StrategyError> {
     let mut found = BTreeMap::new();
     for parameter in parameters.split(';').filter(|parameter| !parameter.is_empty()) {
-        let wrong = || StrategyError::Parameter { text: text.to_owned(), found: parameter.to_owned() };
+        let found_name = parameter.split('=').next().unwrap_or_default();
+        let wrong = || StrategyError::Parameter { text: quotable(text), found: found_name.to_owned() };
         let (name, value) = parameter.split_once('=').ok_or_else(wrong)?;
         if name.is_empty() || found.insert(name.to_owned(), value.to_owned()).is_some() {
             return Err(wrong());
@@ -343,6 +354,17 @@ mod tests {
         assert_eq!(address.take("user").as_deref(), Some("x"));
         assert_eq!(address.take("user"), None);
         assert_eq!("phalanx://;discover=registry".parse::<StrategyAddress>().unwrap().hosts().len(), 0);
+    }
+
+    #[test]
+    fn what_is_given_by_mistake_is_not_quoted() {
+        for text in
+            ["phalanx://a;discover=etcd;password=hush", "phalanx://a:0;password=hush", "http://a;hush=hush"]
+        {
+            let parsed = text.parse::<StrategyAddress>();
+            let error = parsed.and_then(|address| address.strategy().map(drop)).unwrap_err().to_string();
+            assert!(!error.contains("=hush"), "{error}");
+        }
     }
 
     #[test]

@@ -39,8 +39,8 @@ const CACHE_SIZE: u64 = 1024;
 /// How many records of one answer are used: an answer has up to 64 KiB, and twice what anybody dials is enough.
 const ANSWERS_MAX: usize = 1024;
 
-/// How many questions one name server is asked at the same time: the targets of some services, both families each.
-const QUESTIONS_MAX: usize = 64;
+/// How many questions one name server is asked at the same time: eight names of each of eight places, both families.
+const QUESTIONS_MAX: usize = 128;
 
 /// How many aliases of SRV records are followed, as hickory follows those of others.
 const ALIASES_MAX: usize = 8;

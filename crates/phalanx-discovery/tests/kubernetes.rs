@@ -1,5 +1,7 @@
 //! The strategy of the Kubernetes API against a fake of it, which is told to misbehave in every way that is known of.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod certificates;
 mod fake_kubernetes;
 
 use std::net::IpAddr;
@@ -7,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use fake_kubernetes::{Authority, FakeKubernetes, Fault, Verb};
+use certificates::Authority;
+use fake_kubernetes::{FakeKubernetes, Fault, Verb};
 use phalanx_base::{DnsName, Entropy};
 use phalanx_discovery::{
     BoxFuture, Candidates, Discover, DiscoverContext, IpFamily, Journal, Kubernetes, NotReady, Refresh,
@@ -183,7 +186,8 @@ async fn pages_are_put_together_and_begun_anew_where_one_is_gone() {
 
 /// A page that promises another one.
 fn first_page() -> String {
-    json!({"metadata": {"resourceVersion": "1", "continue": "1|a"}, "items": [slice("stale", &["10.8.8.8"])]}).to_string()
+    json!({"metadata": {"resourceVersion": "1", "continue": "1|a"}, "items": [slice("stale", &["10.8.8.8"])]})
+        .to_string()
 }
 
 #[tokio::test]
@@ -206,7 +210,10 @@ async fn a_list_without_end_and_a_page_too_long_are_bounded() {
 async fn every_refusal_says_what_to_do() {
     let (fake, strategy) = fake_with(&[]).await;
     for (fault, parts) in [
-        (Fault::Status(403, None), vec!["may not list endpointslices in namespace prod", "discovery.k8s.io", "watch"]),
+        (
+            Fault::Status(403, None),
+            vec!["may not list endpointslices in namespace prod", "discovery.k8s.io", "watch"],
+        ),
         (Fault::Status(429, Some(1)), vec!["busy (429)"]),
         (Fault::Status(500, None), vec!["500", "told to say so"]),
         (Fault::ProxyPage(503), vec!["busy (503)", "Service Unavailable"]),
@@ -293,9 +300,15 @@ async fn a_watch_wakes_for_what_changes_the_candidates_and_for_nothing_else() {
     assert!(timeout(Duration::from_millis(500), &mut changed).await.is_err(), "nothing has changed");
     fake.wait_for(Verb::Watch, 1).await;
     let watch = fake.requests(Verb::Watch).remove(0);
-    assert_eq!((watch.query["allowWatchBookmarks"].as_str(), watch.query["resourceVersion"].as_str()), ("true", "1"));
-    // The same endpoints again, another service's, and a bookmark are no change.
+    assert_eq!(
+        (watch.query["allowWatchBookmarks"].as_str(), watch.query["resourceVersion"].as_str()),
+        ("true", "1")
+    );
+    // The same endpoints again, one that is not ready any more, another service's, and a bookmark are no change.
     fake.put("endpointslices", slice("media-a", &["10.0.0.1"]));
+    let mut unready = slice("media-a", &["10.0.0.1"]);
+    unready["endpoints"][0]["conditions"] = json!({"ready": false, "serving": false, "terminating": false});
+    fake.put("endpointslices", unready);
     let mut other = slice("other", &["10.9.9.9"]);
     other["metadata"]["labels"]["kubernetes.io/service-name"] = json!("other");
     fake.put("endpointslices", other);
@@ -303,11 +316,14 @@ async fn a_watch_wakes_for_what_changes_the_candidates_and_for_nothing_else() {
     assert!(timeout(Duration::from_millis(500), &mut changed).await.is_err(), "nothing has changed");
     fake.put("endpointslices", slice("media-b", &["10.0.0.2"]));
     timeout(Duration::from_secs(5), &mut changed).await.expect("a slice was added");
-    assert_eq!(sockets(&strategy.find(&context).await.unwrap()), ["10.0.0.1:7000", "10.0.0.2:7000"]);
+    assert_eq!(sockets(&strategy.find(&context).await.unwrap()), ["10.0.0.2:7000", "10.0.0.1:7000"]);
     assert_eq!(fake.requests(Verb::Watch).len(), 1);
 
-    // What happens between a look-up and the next watch is not missed.
+    // What happens between a look-up and the next watch is not missed, nor between the first ones.
+    let fresh = fake.reach(Kubernetes::service("media").unwrap());
+    assert_eq!(fresh.find(&context).await.unwrap().len(), 2);
     fake.delete("endpointslices", "media-a");
+    timeout(Duration::from_secs(5), fresh.changed(&context)).await.expect("a slice was deleted before");
     timeout(Duration::from_secs(5), strategy.changed(&context)).await.expect("a slice was deleted before");
     assert!(timeout(Duration::from_millis(500), strategy.changed(&context)).await.is_err(), "told only once");
     let mut changed = std::pin::pin!(strategy.changed(&context));
@@ -406,15 +422,38 @@ async fn a_server_that_ends_every_watch_at_once_is_not_asked_without_pause() {
 #[tokio::test]
 async fn a_server_that_asks_for_time_gets_it() {
     let (fake, strategy) = fake_with(&[]).await;
-    fake.fail(Verb::List, Fault::Status(429, Some(2)));
-    let woken = timeout(Duration::from_millis(2_100), strategy.changed(&context())).await;
-    assert!(woken.is_err() && fake.requests(Verb::List).len() == 1, "two seconds and a jitter are not over");
+    fake.fail(Verb::List, Fault::Status(429, Some(4)));
+    let woken = timeout(Duration::from_secs(3), strategy.changed(&context())).await;
+    assert!(woken.is_err() && fake.requests(Verb::List).len() == 1, "four seconds are not over");
     assert!(fake.requests(Verb::Watch).is_empty());
 }
 
+/// Runs itself again, as environments belong to processes: in one of a Pod, and in one without a word of Kubernetes.
 #[tokio::test]
-async fn outside_of_a_cluster_the_error_says_what_is_missing() {
-    let strategy = Kubernetes::service("media").unwrap();
-    let error = strategy.find(&context()).await.unwrap_err().to_string();
-    assert!(error.contains("KUBERNETES_SERVICE_HOST") && error.contains("give api, ca-file"), "{error}");
+async fn the_environment_of_a_pod_names_the_server() {
+    const FOLDER: &str = "PHALANX_TEST_FOLDER";
+    if let Ok(folder) = std::env::var(FOLDER) {
+        let folder = std::path::Path::new(&folder);
+        let strategy = Kubernetes::service("media").unwrap().namespace("prod").unwrap();
+        let strategy = strategy.ca_file(folder.join("ca.crt")).token_file(folder.join("token"));
+        match strategy.find(&context()).await {
+            Ok(found) => println!("found {:?}", sockets(&found)),
+            Err(error) => println!("{error}"),
+        }
+        return;
+    }
+    let (fake, _) = fake_with(&[("media-a", &["10.0.0.1"])]).await;
+    let run = |host: Option<&str>| {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "the_environment_of_a_pod_names_the_server", "--nocapture"]);
+        command.env(FOLDER, fake.ca_file().parent().unwrap());
+        command.env_remove("KUBERNETES_SERVICE_HOST").env("KUBERNETES_SERVICE_PORT", fake.port.to_string());
+        command.envs(host.map(|host| ("KUBERNETES_SERVICE_HOST", host)));
+        // The fake must go on serving meanwhile.
+        tokio::task::spawn_blocking(move || String::from_utf8(command.output().unwrap().stdout).unwrap())
+    };
+    let shown = run(Some("127.0.0.1")).await.unwrap();
+    assert!(shown.contains("found [\"10.0.0.1:7000\"]"), "{shown}");
+    let shown = run(None).await.unwrap();
+    assert!(shown.contains("KUBERNETES_SERVICE_HOST") && shown.contains("give api, ca-file"), "{shown}");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use phalanx::{
     Candidate, Candidates, ClusterEvent, Discover, DiscoverContext, DiscoverError, Formation, Liveness,
-    MemberEvent,
+    MemberEvent, NodeStatus,
 };
 use phalanx_sim as sim;
 use phalanx_sim::{Cluster, Effect, Fault, Sim};
@@ -26,6 +26,9 @@ const APART: Duration = Duration::from_secs(30);
 
 /// How soon after the two groups have met there is one cluster.
 const ONE_CLUSTER_WITHIN: Duration = Duration::from_secs(30);
+
+/// How soon every worker has an owner: one in three of its look-ups tells it of somebody, and failures make it ask less often.
+const WORKERS_WITHIN: Duration = Duration::from_secs(300);
 
 /// How a race is run, from its seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,13 +52,14 @@ impl Race {
     }
 }
 
-/// When two nodes of different groups were first told of each other.
+/// Whether a control node was told of one of the other group.
 #[derive(Clone, Default)]
-struct Meeting(Arc<Mutex<Option<Instant>>>);
+struct Meeting(Arc<Mutex<bool>>);
 
 /// Discovery that answers with a part of what there is, late, in any order, or not at all.
 struct Rumours {
-    group: usize,
+    /// Of a control node.
+    group: Option<usize>,
     race: Race,
     begin: Instant,
     meeting: Meeting,
@@ -78,13 +82,13 @@ impl Discover for Rumours {
         }
         let apart = self.race != Race::AtOnce && self.begin.elapsed() < APART;
         let mut told: Vec<usize> =
-            (1..=CONTROLS).filter(|number| !apart || group(*number) == self.group).collect();
+            (1..=CONTROLS).filter(|number| !apart || group(*number) == self.group.unwrap_or(0)).collect();
         for at in (1..told.len()).rev() {
             told.swap(at, draw(at as u64 + 1) as usize);
         }
         told.truncate(draw(CONTROLS as u64) as usize);
-        if told.iter().any(|number| group(*number) != self.group) {
-            self.meeting.0.lock().unwrap().get_or_insert_with(Instant::now);
+        if self.group.is_some_and(|own| told.iter().any(|number| group(*number) != own)) {
+            *self.meeting.0.lock().unwrap() = true;
         }
         let candidate = |number: usize| {
             let socket = SocketAddr::from(([10, 0, 0, number as u8], 7_000));
@@ -101,7 +105,7 @@ fn race(meetings: &Arc<Mutex<BTreeMap<u64, Meeting>>>) -> Sim {
         move |seed| meetings.lock().unwrap().entry(seed).or_default().clone()
     };
     let rumours = move |node: &str, seed| Rumours {
-        group: group(number(node)),
+        group: node.starts_with("control").then(|| group(number(node))),
         race: Race::of(seed),
         begin: Instant::now()
             - if Race::of(seed) == Race::OneGroupLater { start(node, seed) } else { Duration::ZERO },
@@ -142,14 +146,19 @@ fn run_races(seeds: u64, first: u64) {
     race(&meetings).seeds(seeds).first_seed(first).run(|cluster| {
         let meetings = meetings.clone();
         async move {
-            let met = || meetings.lock().unwrap().values().any(|meeting| meeting.0.lock().unwrap().is_some());
-            cluster.wait_for("somebody is told of the other group", Duration::from_secs(120), met).await;
+            // Who knows nobody has met nobody.
+            let told = || meetings.lock().unwrap().values().any(|meeting| *meeting.0.lock().unwrap());
+            let met = || told() && seen(&cluster).iter().all(|seen| *seen > 1);
+            cluster.wait_for("the groups meet", Duration::from_secs(180), met).await;
             let one = || seen(&cluster).iter().all(|seen| *seen == CONTROLS);
             cluster.wait_for("one cluster", ONE_CLUSTER_WITHIN, one).await;
             let formed = || {
                 (1..=CONTROLS).all(|n| cluster.control(n).is_some_and(|c| c.formation().borrow().is_formed()))
             };
             cluster.wait_for("everybody serves", Duration::from_secs(5), formed).await;
+            let ready =
+                || (1..=2).all(|n| cluster.worker(n).is_some_and(|w| w.status() == NodeStatus::Ready));
+            cluster.wait_for("every worker has an owner", WORKERS_WITHIN, ready).await;
             cluster.formed().await;
             meetings.lock().unwrap().clear();
         }

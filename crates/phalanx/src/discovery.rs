@@ -33,6 +33,8 @@ const ANSWERS_WAITING_MAX: usize = 16;
 /// What strategies have found, for whoever dials and for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StrategyView {
+    /// What it is called.
+    pub name: &'static str,
     /// How many candidates it found when it last succeeded.
     pub found: usize,
     /// Why it failed the last time, if it did.
@@ -71,7 +73,8 @@ impl Discovery {
         connected: watch::Receiver<bool>,
     ) -> (Self, Found) {
         let (answers, receiver) = mpsc::channel(ANSWERS_WAITING_MAX);
-        let views = vec![StrategyView::default(); strategies.len()];
+        let view = |strategy: &DynDiscover| StrategyView { name: strategy.name(), ..StrategyView::default() };
+        let views = strategies.iter().map(view).collect();
         let found = Found { answers: receiver, sets: BTreeMap::new(), views };
         (Self { strategies, context, connected, answers }, found)
     }
@@ -145,7 +148,7 @@ impl Found {
         view.lookups += 1;
         match found {
             Ok(candidates) => {
-                *view = StrategyView { found: candidates.len(), error: None, lookups: view.lookups };
+                (view.found, view.error) = (candidates.len(), None);
                 self.sets.insert(strategy, candidates);
             }
             Err(error) => view.error = Some(error),
@@ -311,7 +314,7 @@ mod tests {
         assert_eq!(bench.after(1).await, [1, 2, 9]);
         assert_eq!(bench.after(2).await, [1, 2, 9]);
         let view = &bench.found.views()[0];
-        assert_eq!(view.found, 2);
+        assert_eq!((view.name, view.found), ("Script", 2));
         assert!(view.error.as_deref().is_some_and(|error| error.contains("broken")));
         assert_eq!(bench.after(3).await, [2, 9], "a success replaces what that strategy found");
     }

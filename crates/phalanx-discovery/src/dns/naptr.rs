@@ -122,7 +122,7 @@ mod tests {
         fn any_records_give_few_rules(
             records in proptest::collection::vec(
                 (any::<u16>(), any::<u16>(), "[sSaAuU\\PC]{0,2}", "phx\\+d2[qtwx]|\\PC{0,8}", "[a-z.]{0,8}"),
-                0..60,
+                0..20,
             ),
         ) {
             let records: Vec<_> = records

@@ -18,8 +18,8 @@ use crate::{
 /// next question must still have its time.
 const RECORDS_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// How many names are resolved at the same time: enough that a dead one holds up few others, and no flood for a name server.
-const NAMES_AT_ONCE: usize = 16;
+/// How many names of one place are resolved at the same time: enough that a dead one holds up few others, and no flood for a name server.
+const NAMES_AT_ONCE: usize = 8;
 
 /// The questions about one place, one after the other.
 pub(super) struct Questions<'a> {

@@ -19,8 +19,9 @@ use crate::{Attempt, Candidate, Candidates, DiscoverContext, DiscoverError, Reco
 /// The longest that one look takes: three seconds for NAPTR, three for SRV, five for addresses, and one to spare.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(12);
 
-/// How many places are searched at the same time; each asks for several names at once.
-const PLACES_AT_ONCE: usize = 4;
+/// How many places are searched at the same time, so that a dead one leaves the others their time; each asks for several
+/// names at once.
+const PLACES_AT_ONCE: usize = 8;
 
 /// How many machines of one place's services are looked up: all control nodes of the largest cluster.
 const TARGETS_MAX: usize = 128;
@@ -63,7 +64,9 @@ pub(super) async fn search(
             context.tried(|| attempt);
         }
     }
-    failing.log(failures.failed().filter(|_| !found.is_empty()));
+    if !found.is_empty() {
+        failing.log(failures.failed());
+    }
     let decided = !found.is_empty() || (denied && failures.failed().is_none());
     match failures.most() {
         Some((first, failed)) if !decided => Err(DiscoverError::Unresolved { first, failed }),

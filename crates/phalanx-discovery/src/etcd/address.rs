@@ -51,7 +51,8 @@ mod tests {
     #[test]
     fn texts_are_read() {
         let made = read("phalanx://10.0.0.1,[::1]:4,etcd-3;discover=etcd").unwrap();
-        let endpoints: Vec<String> = made.endpoints.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        let endpoints: Vec<String> =
+            made.endpoints.iter().map(|(host, port)| format!("{host}:{port}")).collect();
         assert_eq!(endpoints, ["10.0.0.1:2379", "[::1]:4", "etcd-3:2379"]);
         assert_eq!((made.prefix.as_str(), made.ttl.as_secs(), made.scheme()), ("/phalanx", 15, "http"));
         assert_eq!((made.user, made.refresh), (None, crate::Refresh::default()));

@@ -132,7 +132,10 @@ impl Publication<'_> {
             Err(error) => Err(error),
         };
         match revoked {
-            Ok(()) => info!(key = %self.key, "taken back from etcd"),
+            // Nobody there knows of it any more.
+            Ok(()) | Err(AskError::Refused { status: 404, .. }) => {
+                info!(key = %self.key, "taken back from etcd")
+            }
             Err(error) => {
                 warn!(key = %self.key, %error, ttl_s = self.etcd.ttl.as_secs(), "not taken back from etcd: it runs out by itself");
             }

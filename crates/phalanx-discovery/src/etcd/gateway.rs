@@ -1,6 +1,7 @@
 //! Requests to the gateway of etcd: one member after the other until one answers, as a user where there is one.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use phalanx_base::Host;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -86,7 +87,9 @@ impl<'a> Gateway<'a> {
         let question = Question { path: "/v3/kv/range", body: &body, verb: "read", key };
         let (member, answer) = self.ask(&question, messages::entries).await?;
         if answer.more {
-            warn!(%key, entries_max = ENTRIES_MAX, "there are more keys than control nodes can be: choose another prefix");
+            self.etcd.too_many.call_once(|| {
+                warn!(%key, "there are more keys than control nodes can be: choose another prefix");
+            });
         }
         Ok((member, answer))
     }
@@ -100,8 +103,7 @@ impl<'a> Gateway<'a> {
 
     /// Sets a key under a lease.
     pub(super) async fn put(&self, key: &str, value: &[u8], lease: i64) -> Result<(), AskError> {
-        let body =
-            json!({"key": encode(key.as_bytes()), "value": encode(value), "lease": lease.to_string()});
+        let body = json!({"key": encode(key.as_bytes()), "value": encode(value), "lease": lease.to_string()});
         let question = Question { path: "/v3/kv/put", body: &body, verb: "write", key };
         self.ask(&question, |_| Ok(())).await.map(|_| ())
     }
@@ -157,15 +159,13 @@ impl<'a> Gateway<'a> {
         let mut failures = Vec::new();
         for (number, (host, port)) in self.etcd.endpoints() {
             let member = format!("{}://{host}:{port}", self.etcd.scheme());
-            let answer = timeout(self.etcd.request_time_max, self.ask_one::<S>(&member, host, question)).await;
+            let answer =
+                timeout(self.etcd.request_time_max, self.ask_one::<S>(&member, host, question)).await;
             let late = || Failure::Member(format!("nothing within {:?}", self.etcd.request_time_max));
             let answer = answer.unwrap_or_else(|_| Err(late()));
             let answer = answer.and_then(|answer| read(answer).map_err(Failure::Member));
             let failure = match answer {
-                Ok(answer) => {
-                    self.etcd.preferred.store(number, std::sync::atomic::Ordering::Relaxed);
-                    return Ok((member, answer));
-                }
+                Ok(answer) => return Ok((member, answer)),
                 Err(failure) => failure,
             };
             self.context.tried(|| Attempt {
@@ -177,7 +177,11 @@ impl<'a> Gateway<'a> {
                 }),
             });
             match failure {
-                Failure::Member(reason) => failures.push(format!("{member}: {reason}")),
+                Failure::Member(reason) => {
+                    // The next request begins with who answers now, also where this one is given up before.
+                    self.etcd.preferred.store(number + 1, Ordering::Relaxed);
+                    failures.push(format!("{member}: {reason}"));
+                }
                 Failure::All(error) => return Err(error),
             }
         }
@@ -202,13 +206,13 @@ impl<'a> Gateway<'a> {
                 token = self.authenticate(member, host).await?;
                 response = self.post(member, question.path, question.body, token.as_deref()).await?;
                 if response.status().is_success() {
-                    return S::of(response).await.map_err(member_failed);
+                    return Ok(S::of(response).await?);
                 }
                 refusal = Refusal::of(response).await;
             }
             return Err(refusal.failure(question));
         }
-        S::of(response).await.map_err(member_failed)
+        Ok(S::of(response).await?)
     }
 
     async fn post(
@@ -226,7 +230,7 @@ impl<'a> Gateway<'a> {
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
-        request.send().await.map_err(|error| member_failed(transfer(error)))
+        Ok(request.send().await.map_err(transfer)?)
     }
 
     /// A new token of the user, which is kept; none where etcd asks for no user.
@@ -239,12 +243,12 @@ impl<'a> Gateway<'a> {
         let body = json!({"name": name, "password": password});
         let mut response = self.post(member, "/v3/auth/authenticate", &body, None).await?;
         let token = if response.status().is_success() {
-            let body = whole_body(&mut response, REFUSAL_BYTES_MAX).await.map_err(member_failed)?;
+            let body = whole_body(&mut response, REFUSAL_BYTES_MAX).await?;
             Some(messages::token(&body).map_err(|_| Failure::Member("it gave no token".to_owned()))?)
         } else {
             let refusal = Refusal::of(response).await;
-            if refusal.status >= 500 {
-                return Err(Failure::Member(refusal.message));
+            if !refusal.is_of_etcd || refusal.status >= 500 {
+                return Err(Failure::Member(format!("{}: {}", refusal.status, refusal.message)));
             }
             if !refusal.message.contains("authentication is not enabled") {
                 return Err(Failure::All(AskError::Unauthorized(refusal.message)));
@@ -261,25 +265,30 @@ impl<'a> Gateway<'a> {
     }
 }
 
-fn member_failed(error: HttpError) -> Failure {
-    Failure::Member(error.to_string())
+impl From<HttpError> for Failure {
+    fn from(error: HttpError) -> Self {
+        Self::Member(error.to_string())
+    }
 }
 
 /// What a member says instead of an answer.
 struct Refusal {
     status: u16,
     message: String,
+    /// Whether etcd itself says so, and not some other server in its place.
+    is_of_etcd: bool,
 }
 
 impl Refusal {
     async fn of(mut response: Response) -> Self {
         let status = response.status();
         let body = whole_body(&mut response, REFUSAL_BYTES_MAX).await.unwrap_or_default();
-        let message = match quoted(&messages::refusal(&body)) {
-            empty if empty.is_empty() => status.canonical_reason().unwrap_or("no reason given").to_owned(),
-            message => message,
-        };
-        Self { status: status.as_u16(), message }
+        let mut message = quoted(&messages::refusal(&body));
+        let is_of_etcd = !message.is_empty();
+        if !is_of_etcd {
+            message = status.canonical_reason().unwrap_or("no reason given").to_owned();
+        }
+        Self { status: status.as_u16(), message, is_of_etcd }
     }
 
     /// Whether a new token may help: this one has run out, or was lost with a restart, or users have changed.
@@ -289,8 +298,8 @@ impl Refusal {
     }
 
     fn failure(self, question: &Question<'_>) -> Failure {
-        let Self { status, message } = self;
-        if status >= 500 || status == 408 || status == 429 {
+        let Self { status, message, is_of_etcd } = self;
+        if !is_of_etcd || status >= 500 || status == 408 || status == 429 {
             return Failure::Member(format!("{status}: {message}"));
         }
         Failure::All(match status {

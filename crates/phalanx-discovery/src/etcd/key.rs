@@ -60,7 +60,10 @@ mod tests {
     #[test]
     fn ranges_end_with_their_slash() {
         let range = Range::of("/phalanx", Some("abc"));
-        assert_eq!((range.key.as_str(), range.end.as_slice()), ("/phalanx/abc/", b"/phalanx/abc0".as_slice()));
+        assert_eq!(
+            (range.key.as_str(), range.end.as_slice()),
+            ("/phalanx/abc/", b"/phalanx/abc0".as_slice())
+        );
         assert_eq!(Range::of("/phalanx", None).end, b"/phalanx0");
     }
 

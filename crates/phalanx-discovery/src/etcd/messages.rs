@@ -181,7 +181,10 @@ mod tests {
         assert_eq!(renewed(br#"{"result":{"ID":"7"}}"#), Ok(Lease { id: 7, ttl_s: 0 }));
         assert_eq!(renewed(br#"{"error":{"message":"no leader"}}"#), Err("no leader".to_owned()));
         assert_eq!(watch_line(br#"{"result":{"header":{},"created":true}}"#), Ok(WatchLine::Quiet));
-        assert_eq!(watch_line(br#"{"result":{"events":[{"type":"DELETE","kv":{}}]}}"#), Ok(WatchLine::Changed));
+        assert_eq!(
+            watch_line(br#"{"result":{"events":[{"type":"DELETE","kv":{}}]}}"#),
+            Ok(WatchLine::Changed)
+        );
         let compacted = br#"{"result":{"canceled":true,"compact_revision":"9","cancel_reason":"old"}}"#;
         assert_eq!(watch_line(compacted), Ok(WatchLine::Ended("old".to_owned())));
         assert_eq!(watch_line(b"{}"), Ok(WatchLine::Ended(String::new())));

@@ -13,15 +13,16 @@ mod messages;
 mod record;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use phalanx_base::{Address, Host};
 
-use crate::http::TlsFiles;
+use crate::http::{Outage, TlsFiles};
 use crate::{
     Announcement, Attempt, BoxFuture, Candidates, Discover, DiscoverContext, DiscoverError, Refresh,
     StaticPeers,
@@ -82,14 +83,22 @@ pub struct Etcd {
     ttl: Duration,
     request_time_max: Duration,
     refresh: Refresh,
-    /// The endpoint that answered last.
+    /// The endpoint to ask first: the one after the last that gave no answer.
     preferred: AtomicUsize,
     /// The token of the user: good until it is refused.
     token: Mutex<Option<String>>,
     /// What was found last and of which cluster, so that no change is missed between a look-up and the next watch.
-    known: Mutex<Option<(Option<String>, Vec<Address>)>>,
-    /// Whether the last request of a watch failed, so that not each try logs a warning.
-    failing: AtomicBool,
+    known: Mutex<Option<Known>>,
+    outage: Outage,
+    /// The warning that there is more than is taken.
+    too_many: Once,
+}
+
+/// The addresses of a cluster, or of all.
+#[derive(PartialEq, Eq)]
+struct Known {
+    cluster: Option<String>,
+    addresses: BTreeSet<Address>,
 }
 
 impl Etcd {
@@ -118,7 +127,8 @@ impl Etcd {
             preferred: AtomicUsize::new(0),
             token: Mutex::new(None),
             known: Mutex::new(None),
-            failing: AtomicBool::new(false),
+            outage: Outage::default(),
+            too_many: Once::new(),
         })
     }
 
@@ -188,15 +198,14 @@ impl Etcd {
         Ok((record::addresses(&records), entries.revision))
     }
 
-    /// Remembers what is there now, and says whether it is something else than before. What is seen first is no change.
+    /// Remembers what is there now, and says whether it is something else than before. What is seen first is no change, nor
+    /// is another order.
     fn is_new(&self, context: &DiscoverContext, addresses: &[Address]) -> bool {
         let cluster = context.cluster.as_ref().map(|cluster| cluster.id.clone());
+        let now = Known { cluster, addresses: addresses.iter().cloned().collect() };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.as_ref().filter(|(of, _)| *of == cluster).map(|(_, addresses)| addresses.as_slice());
-        let is_new = before.is_some_and(|before| before != addresses);
-        if is_new || before.is_none() {
-            *known = Some((cluster, addresses.to_vec()));
-        }
+        let is_new = known.as_ref().is_some_and(|known| known.cluster == now.cluster && *known != now);
+        *known = Some(now);
         is_new
     }
 
@@ -213,7 +222,11 @@ impl Etcd {
 }
 
 /// Each key with what it says, or why that is no record.
-fn read(prefix: &str, cluster: Option<&str>, entries: &Entries) -> Vec<(String, Result<Record, &'static str>)> {
+fn read(
+    prefix: &str,
+    cluster: Option<&str>,
+    entries: &Entries,
+) -> Vec<(String, Result<Record, &'static str>)> {
     let of = |(key, value): &(Vec<u8>, Vec<u8>)| {
         (String::from_utf8_lossy(key).into_owned(), Record::read(prefix, cluster, key, value))
     };

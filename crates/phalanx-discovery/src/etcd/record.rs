@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn the_best_address_of_each_node_comes_first() {
-        let records = [record("a", &["a:1", "a:2", "a:0"]), record("b", &["b:1"]), record("c", &["c:1", "c:2"])];
+        let records =
+            [record("a", &["a:1", "a:2", "a:0"]), record("b", &["b:1"]), record("c", &["c:1", "c:2"])];
         let texts: Vec<String> = addresses(&records).iter().map(ToString::to_string).collect();
         let expected = ["a:1", "b:1", "c:1", "a:2", "c:2"].map(|text| format!("phalanx://{text}"));
         assert_eq!(texts, expected);

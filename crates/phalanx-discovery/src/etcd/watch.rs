@@ -1,11 +1,10 @@
 //! Watches: waiting until the records are others than before.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use super::Etcd;
 use super::error::AskError;
@@ -14,6 +13,9 @@ use super::key::Range;
 use super::messages::{WatchLine, watch_line};
 use crate::DiscoverContext;
 use crate::http::{Backoff, Lines};
+
+/// What a line of the log says.
+const SERVER: &str = "etcd";
 
 /// After how long a watch is begun anew, in case that the member behind it has gone without a word.
 const WATCH_TIME_MAX: Duration = Duration::from_secs(300);
@@ -28,17 +30,10 @@ const CHANGE_PAUSE: Duration = Duration::from_millis(250);
 pub(super) async fn changed(etcd: &Etcd, context: &DiscoverContext) {
     let mut backoff = Backoff::default();
     loop {
-        let error = match watch(etcd, context, &mut backoff).await {
-            Ok(true) => return,
-            Ok(false) => None,
-            Err(error) => Some(error),
-        };
-        let failed_before = etcd.failing.swap(error.is_some(), Ordering::Relaxed);
-        match error {
-            Some(error) if failed_before => debug!(%error, "still no watch of etcd"),
-            Some(error) => warn!(%error, "no watch of etcd; it is tried again"),
-            None if failed_before => info!("etcd is watched again"),
-            None => {}
+        match watch(etcd, context, &mut backoff).await {
+            Ok(true) => return etcd.outage.is_over(SERVER),
+            Ok(false) => debug!("a watch of etcd begins anew"),
+            Err(error) => etcd.outage.failed(SERVER, &error),
         }
         sleep(backoff.pause(context.entropy.as_ref(), None)).await;
     }
@@ -74,6 +69,7 @@ async fn follow(
             () = &mut healthy, if !is_healthy => {
                 is_healthy = true;
                 backoff.reset();
+                etcd.outage.is_over(SERVER);
                 continue;
             }
             line = lines.next() => line.map_err(|error| AskError::Unreachable(error.to_string()))?,
@@ -81,7 +77,9 @@ async fn follow(
         let Some(line) = line else { return Ok(false) };
         match watch_line(&line).map_err(AskError::Unreachable)? {
             WatchLine::Quiet => {}
-            WatchLine::Ended(reason) => return Err(AskError::Unreachable(format!("the watch ended: {reason}"))),
+            WatchLine::Ended(reason) => {
+                return Err(AskError::Unreachable(format!("the watch ended: {reason}")));
+            }
             WatchLine::Changed => {
                 sleep(CHANGE_PAUSE).await;
                 if etcd.is_new(context, &etcd.records(context).await?.0) {

@@ -7,6 +7,7 @@
 mod backoff;
 mod body;
 mod files;
+mod outage;
 mod tls;
 
 use std::error::Error;
@@ -22,6 +23,7 @@ use crate::{DiscoverContext, Resolver};
 pub(crate) use backoff::Backoff;
 pub(crate) use body::{Lines, whole_body};
 pub(crate) use files::read_secret;
+pub(crate) use outage::Outage;
 pub(crate) use tls::TlsFiles;
 
 /// How long to wait until a server takes the connection: it is near, and another one may be next.

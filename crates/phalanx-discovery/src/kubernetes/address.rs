@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn texts_are_read() {
-        let made = read("phalanx://media.prod:7100;discover=kubernetes;family=ipv6;not-ready=exclude;refresh=1s");
+        let made =
+            read("phalanx://media.prod:7100;discover=kubernetes;family=ipv6;not-ready=exclude;refresh=1s");
         let made = made.unwrap();
         assert_eq!((made.resource, made.namespace.as_deref()), (Resource::EndpointSlices, Some("prod")));
         assert_eq!(made.selector, "kubernetes.io/service-name=media");

@@ -80,7 +80,11 @@ impl<'a> Api<'a> {
         if response.status() == StatusCode::UNAUTHORIZED {
             response = self.get_once(query).await?;
         }
-        if response.status() == StatusCode::OK { Ok(response) } else { Err(self.refusal(verb, response).await) }
+        if response.status() == StatusCode::OK {
+            Ok(response)
+        } else {
+            Err(self.refusal(verb, response).await)
+        }
     }
 
     async fn get_once(&self, query: &[(&str, &str)]) -> Result<Response, ApiError> {
@@ -113,10 +117,12 @@ impl<'a> Api<'a> {
     async fn refusal(&self, verb: &'static str, response: Response) -> ApiError {
         let status = response.status();
         let asked = response.headers().get(RETRY_AFTER);
-        let asked = asked.and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
+        let asked =
+            asked.and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
         let body = self.body(response, STATUS_BYTES_MAX).await.unwrap_or_default();
         // Proxies in between answer with pages of their own: those are not worth quoting.
-        let message = serde_json::from_slice::<Status>(&body).map(|status| status.message).unwrap_or_default();
+        let message =
+            serde_json::from_slice::<Status>(&body).map(|status| status.message).unwrap_or_default();
         let message = match quoted(&message) {
             empty if empty.is_empty() => status.canonical_reason().unwrap_or("no reason given").to_owned(),
             message => message,

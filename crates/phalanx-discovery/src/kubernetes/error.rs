@@ -42,7 +42,9 @@ pub(super) enum ApiError {
     SetUp(String),
     #[error("no answer from the Kubernetes API at {server}: {reason}")]
     Unreachable { server: String, reason: String },
-    #[error("the Kubernetes API refused the token (401): check token-file, and that the service account still exists")]
+    #[error(
+        "the Kubernetes API refused the token (401): check token-file, and that the service account still exists"
+    )]
     Unauthorized,
     #[error(
         "the service account may not {verb} {resource} in namespace {namespace}: bind it to a Role with apiGroups: \

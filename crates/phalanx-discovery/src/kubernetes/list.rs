@@ -103,7 +103,9 @@ impl Api<'_> {
             }
         }
         if next.is_some() {
-            warn!(list = %self.name(), items_max = ITEMS_MAX, "there is more than can be control nodes: narrow the selector");
+            self.strategy.too_many.call_once(|| {
+                warn!(list = %self.name(), "there is more than can be control nodes: narrow the selector");
+            });
         }
         Ok(listed)
     }
@@ -129,7 +131,8 @@ impl Api<'_> {
 }
 
 fn lines(page: &Page) -> Vec<String> {
-    let endpoints = page.items.iter().flat_map(|item| item.endpoints.iter().map(move |one| (&item.name, one)));
+    let endpoints =
+        page.items.iter().flat_map(|item| item.endpoints.iter().map(move |one| (&item.name, one)));
     let lines = endpoints.take(Candidates::LENGTH_MAX);
     lines.map(|(name, endpoint)| format!("{name} {endpoint}")).collect()
 }
@@ -162,7 +165,8 @@ mod tests {
     #[test]
     fn what_is_kept_is_capped() {
         let mut listed = Listed::default();
-        let many = |from: u16| (from..from + 1_000).map(|last| endpoint(last, Rank::Ready)).collect::<Vec<_>>();
+        let many =
+            |from: u16| (from..from + 1_000).map(|last| endpoint(last, Rank::Ready)).collect::<Vec<_>>();
         let room: Vec<bool> = (0..6).map(|at| listed.put(format!("slice-{at}"), many(at * 1_000))).collect();
         assert_eq!(room, [true, true, true, true, false, false]);
         assert_eq!(listed.items.values().map(Vec::len).sum::<usize>(), ENDPOINTS_MAX);

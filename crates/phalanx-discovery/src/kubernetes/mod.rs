@@ -12,13 +12,13 @@ mod objects;
 mod setup;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use crate::http::TlsFiles;
-use crate::{Candidates, Discover, DiscoverContext, DiscoverError, Refresh};
+use crate::http::{Outage, TlsFiles};
+use crate::{Candidate, Candidates, Discover, DiscoverContext, DiscoverError, Refresh};
 use api::Api;
 use endpoint::{Choice, PortChoice};
 use objects::Resource;
@@ -77,9 +77,10 @@ pub struct Kubernetes {
     request_time_max: Duration,
     refresh: Refresh,
     /// What was found last, so that no change is missed between a look-up and the next watch.
-    known: Mutex<Option<Candidates>>,
-    /// Whether the last request of a watch failed, so that not each try logs a warning.
-    failing: AtomicBool,
+    known: Mutex<Option<BTreeSet<Candidate>>>,
+    outage: Outage,
+    /// The warning that there is more than is taken.
+    too_many: Once,
 }
 
 impl Kubernetes {
@@ -117,7 +118,8 @@ impl Kubernetes {
             request_time_max: REQUEST_TIME_MAX,
             refresh: Refresh::default(),
             known: Mutex::new(None),
-            failing: AtomicBool::new(false),
+            outage: Outage::default(),
+            too_many: Once::new(),
         }
     }
 
@@ -190,12 +192,14 @@ impl Kubernetes {
         Self { refresh, ..self }
     }
 
-    /// Remembers what is there now, and says whether it is something else than before. What is seen first is no change.
+    /// Remembers what is there now, and says whether it is something else than before. What is seen first is no change, nor
+    /// is another order.
     fn is_new(&self, now: &Candidates) -> bool {
+        let now: BTreeSet<_> = now.iter().cloned().collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = known.as_ref().is_some_and(|known| known != now);
+        let is_new = known.as_ref().is_some_and(|known| *known != now);
         if is_new || known.is_none() {
-            *known = Some(now.clone());
+            *known = Some(now);
         }
         is_new
     }

@@ -1,11 +1,10 @@
 //! Watches: waiting until the candidates are others than before, whatever the server does meanwhile.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use super::Kubernetes;
 use super::api::Api;
@@ -14,6 +13,9 @@ use super::list::Listed;
 use super::objects::WatchEvent;
 use crate::http::{Backoff, Lines, quoted};
 use crate::{Attempt, DiscoverContext};
+
+/// What a line of the log says.
+const SERVER: &str = "Kubernetes";
 
 /// How long the server is asked to keep a watch: less than the 350 s after which load balancers forget a connection.
 const WATCH_S: &str = "290";
@@ -36,29 +38,25 @@ pub(super) async fn changed(strategy: &Kubernetes, context: &DiscoverContext) {
     let mut listed = None;
     loop {
         let error = match watch(strategy, context, &mut listed, &mut backoff).await {
-            Ok(true) => return sleep(CHANGE_PAUSE).await,
+            Ok(true) => {
+                strategy.outage.is_over(SERVER);
+                return sleep(CHANGE_PAUSE).await;
+            }
             Ok(false) => None,
             Err(error) => Some(error),
         };
-        log(strategy, error.as_ref());
-        // After a cut the watch goes on where it was; after anything else only a list says what is true.
-        if !matches!(error, None | Some(ApiError::Unreachable { .. })) {
+        match &error {
+            // A version that was forgotten is the way of a busy API.
+            None | Some(ApiError::Gone) => debug!("a watch of Kubernetes begins anew"),
+            Some(error) => strategy.outage.failed(SERVER, error),
+        }
+        // After a cut the watch goes on where it was; after anything else only a list says what is true, also where
+        // listing is allowed and watching is not.
+        if !matches!(error, None | Some(ApiError::Unreachable { .. } | ApiError::Busy { .. })) {
             listed = None;
         }
         let asked = error.as_ref().and_then(ApiError::asked);
         sleep(backoff.pause(context.entropy.as_ref(), asked)).await;
-    }
-}
-
-fn log(strategy: &Kubernetes, error: Option<&ApiError>) {
-    let failed_before = strategy.failing.swap(error.is_some(), Ordering::Relaxed);
-    match error {
-        // A version that was forgotten is the way of a busy API.
-        Some(ApiError::Gone) => debug!("a watch of Kubernetes begins anew"),
-        Some(error) if failed_before => debug!(%error, "still no watch of Kubernetes"),
-        Some(error) => warn!(%error, "no watch of Kubernetes; it is tried again"),
-        None if failed_before => info!("Kubernetes is watched again"),
-        None => {}
     }
 }
 
@@ -100,6 +98,7 @@ async fn follow(
             () = &mut healthy, if !is_healthy => {
                 is_healthy = true;
                 backoff.reset();
+                api.strategy.outage.is_over(SERVER);
                 continue;
             }
             line = lines.next() => line.map_err(|error| ApiError::transfer(&api.server, error))?,

@@ -28,12 +28,13 @@ const LOG_PAUSE: Duration = Duration::from_secs(10);
 /// What one node has to say: sealed once, sent often.
 #[derive(Debug)]
 pub(super) struct Announced {
+    pub(super) revision: u64,
     pub(super) boot: Boot,
     pub(super) beacon: Vec<u8>,
     pub(super) farewell: Vec<u8>,
 }
 
-/// What is announced, by the number of the announcement.
+/// What is announced, by its revision, which no two share.
 pub(super) type AnnouncedMap = BTreeMap<u64, Arc<Announced>>;
 
 /// What was heard, for readers.
@@ -153,12 +154,12 @@ impl Driver {
 
     /// Takes what there is to say now, and says farewell for what is not said any more.
     fn set_said(&mut self, announced: Arc<AnnouncedMap>) {
-        let gone = self.said.iter().filter(|(number, _)| !announced.contains_key(number));
+        let gone = self.said.iter().filter(|(revision, _)| !announced.contains_key(revision));
         for (_, gone) in gone {
             // Whoever does not hear it forgets the node a little later.
             let _ = self.ether.send(&gone.farewell);
         }
-        if announced.keys().any(|number| !self.said.contains_key(number)) {
+        if announced.keys().any(|revision| !self.said.contains_key(revision)) {
             self.speaking.begin(now());
         }
         if announced.is_empty() {

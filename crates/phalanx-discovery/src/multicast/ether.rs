@@ -18,7 +18,7 @@ use super::packet::PACKET_BYTES_MAX;
 pub(super) enum EtherError {
     #[error(transparent)]
     Interface(#[from] InterfaceError),
-    #[error("no group of a family that the interface has: give an IPv4 and an IPv6 group")]
+    #[error("no interface has an address of the group's family now: wait, or give an IPv4 and an IPv6 group")]
     NoGroup,
     #[error("cannot use the group {0} on {1}: {2}; choose another interface or port")]
     Socket(SocketAddr, String, #[source] io::Error),
@@ -172,8 +172,9 @@ fn set_up_v4(socket: &Socket, group: Ipv4Addr, port: u16, way: Way, options: &Op
     socket.set_multicast_ttl_v4(options.hops_max.into())?;
     socket.set_multicast_loop_v4(options.loops)?;
     if options.mode.listens() {
-        // Only what comes over the interface that this very socket joined; by default Linux gives it all of the group.
-        socket.set_multicast_all_v4(false)?;
+        // Only what comes over the interface that this very socket joined; by default Linux gives it all of the group. Where
+        // that cannot be had, packets come more than once, which costs little.
+        let _ = socket.set_multicast_all_v4(false);
         socket.bind(&SocketAddrV4::new(group, port).into())?;
         socket.join_multicast_v4_n(&group, &interface)?;
     }
@@ -186,7 +187,7 @@ fn set_up_v6(socket: &Socket, group: Ipv6Addr, port: u16, index: u32, options: &
     socket.set_multicast_hops_v6(options.hops_max.into())?;
     socket.set_multicast_loop_v6(options.loops)?;
     if options.mode.listens() {
-        socket.set_multicast_all_v6(false)?;
+        let _ = socket.set_multicast_all_v6(false);
         socket.bind(&SocketAddrV6::new(group, port, 0, index).into())?;
         socket.join_multicast_v6(&group, index)?;
     }

@@ -58,9 +58,12 @@ static REVISION: AtomicU64 = AtomicU64::new(1);
 /// A control node sends beacons with its addresses, five at a fifth of the interval and then one each interval (5 s), and
 /// says farewell when it is withdrawn. Each is sealed with the cluster's key: beacons of strangers are passed over, and a node
 /// with a worker's credential hears beacons and sends none. What was recorded and is sent again by somebody else can at most
-/// bring an address back that a control node had. Who looks for nodes asks the group, and is answered within 0.1 s; a
-/// look-up waits for a second where nobody has been heard, and answers at once where somebody has. A node that misses four
-/// beacons is forgotten. The node itself is not among what it finds.
+/// bring an address back that a control node had. Forged beacons cost little, but a storm of them can keep nodes out that are
+/// new, for as long as it lasts; nodes that are known stay.
+///
+/// Who looks for nodes asks the group, and is answered within 0.1 s, or 0.5 s after the last beacon; a look-up waits for a
+/// second where nobody has been heard, and answers at once where somebody has. A node that misses four beacons is forgotten.
+/// The node itself is not among what it finds. Addresses beyond what fits into a packet of 1,200 bytes are left out.
 ///
 /// By default it uses every interface that is up and can do multicast, but the loopback only where there is no other; each
 /// gets a socket of its own, and interfaces that come or go later are noticed within 2 s. Packets pass no router (one hop), and
@@ -77,7 +80,7 @@ static REVISION: AtomicU64 = AtomicU64::new(1);
 /// | parameter | default | |
 /// |---|---|---|
 /// | `interface=` | all | names or IP addresses, with commas; a name stands for both families, an address for its own |
-/// | `ttl=` | `1` | how many routers a packet may pass, and one (1 to 255) |
+/// | `ttl=` | `1` | how many links a packet may cross (1 to 255) |
 /// | `loop=` | `on` | whether nodes of the same machine hear it: `on` or `off` |
 /// | `interval=` | `5s` | between two beacons (100 ms to 60 s) |
 /// | `mode=` | `both` | `announce`: sends beacons and hears none; `listen`: hears beacons and sends none |
@@ -243,7 +246,9 @@ impl Multicast {
         let said = Beacon::new(scope, who, revision, Speaking::lifetime_ms(self.options.interval));
         let packets = said.packet(scope).and_then(|beacon| Ok((beacon, said.farewell().packet(scope)?)));
         match packets {
-            Ok((beacon, farewell)) => Ok(Some(Announced { boot: who.boot.clone(), beacon, farewell })),
+            Ok((beacon, farewell)) => {
+                Ok(Some(Announced { revision, boot: who.boot.clone(), beacon, farewell }))
+            }
             Err(NoBeacon::Unsealed) => Ok(None),
             Err(error @ NoBeacon::TooLong) => Err(DiscoverError::other(error)),
         }
@@ -265,7 +270,7 @@ impl Running {
 /// An announcement that lasts until this is dropped.
 struct Announcing<'a> {
     announced: &'a watch::Sender<Arc<AnnouncedMap>>,
-    number: u64,
+    revision: u64,
 }
 
 impl<'a> Announcing<'a> {
@@ -273,32 +278,33 @@ impl<'a> Announcing<'a> {
         announced: &'a watch::Sender<Arc<AnnouncedMap>>,
         what: Announced,
     ) -> Result<Self, MulticastError> {
-        let mut number = None;
-        announced.send_if_modified(|announced| {
-            if announced.len() < ANNOUNCED_MAX {
-                let announced = Arc::make_mut(announced);
-                let next = announced.last_key_value().map_or(0, |(last, _)| last.saturating_add(1));
-                announced.insert(next, Arc::new(what));
-                number = Some(next);
+        let revision = what.revision;
+        let begins = announced.send_if_modified(|announced| {
+            let fits = announced.len() < ANNOUNCED_MAX;
+            if fits {
+                Arc::make_mut(announced).insert(revision, Arc::new(what));
             }
-            number.is_some()
+            fits
         });
-        number.map(|number| Self { announced, number }).ok_or(MulticastError::TooMany)
+        if begins { Ok(Self { announced, revision }) } else { Err(MulticastError::TooMany) }
     }
 }
 
 impl Drop for Announcing<'_> {
     fn drop(&mut self) {
         self.announced.send_modify(|announced| {
-            Arc::make_mut(announced).remove(&self.number);
+            Arc::make_mut(announced).remove(&self.revision);
         });
     }
 }
 
 /// What was heard, for people to read.
-fn attempt(heard: &Result<Snapshot, MulticastError>) -> Attempt {
+fn attempt(groups: &[SocketAddr], heard: &Result<Snapshot, MulticastError>) -> Attempt {
     let (name, outcome) = match heard {
-        Err(error) => (String::new(), Err(error.to_string())),
+        Err(error) => {
+            let groups: Vec<_> = groups.iter().map(ToString::to_string).collect();
+            (groups.join(", "), Err(error.to_string()))
+        }
         Ok(heard) => {
             let lines = heard.nodes.iter().map(|node| format!("{} at {}", node.boot, node.addresses));
             let ignored = Some(heard.ignored.summary()).filter(|summary| !summary.is_empty());
@@ -333,7 +339,7 @@ impl Discover for Multicast {
             return Ok(Candidates::default());
         }
         let heard = self.listen(context).await;
-        context.tried(|| attempt(&heard));
+        context.tried(|| attempt(&self.options.groups, &heard));
         let nodes = heard.map_err(DiscoverError::other)?.nodes;
         let interfaces: BTreeMap<_, _> = nodes.iter().flat_map(link_local).collect();
         let addresses = nodes.into_iter().flat_map(|node| node.addresses).take(StaticPeers::PEERS_MAX);

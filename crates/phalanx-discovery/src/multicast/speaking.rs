@@ -2,7 +2,7 @@
 //!
 //! Often at first, so that nodes that start together find each other although some packets are lost; then seldom. A
 //! question brings the next beacon forward, to a random moment so that not all answer at once, and never nearer to the last
-//! one than a tenth of the interval, however often somebody asks: who asks gains nothing from asking more.
+//! one than half a second, however often somebody asks: who asks gains nothing from asking more.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,11 @@ use phalanx_base::Entropy;
 const FAST_MAX: u32 = 5;
 /// How much faster: at the default interval one a second.
 const FAST_DIVISOR: u32 = 5;
-/// The share of the interval that lies between two beacons at least.
-const ANSWER_DIVISOR: u32 = 10;
+/// The time between two beacons at least, so that a storm of questions brings two a second. Well within what a look-up waits,
+/// so that each is answered.
+pub(super) const ANSWER_PAUSE: Duration = Duration::from_millis(500);
+/// The same as a share of the interval, where that is short.
+pub(super) const ANSWER_DIVISOR: u32 = 10;
 /// Within what time a question is answered, where the last beacon is long ago.
 pub(super) const ANSWER_SPREAD: Duration = Duration::from_millis(100);
 /// How many of a node's beacons may be lost before it is forgotten.
@@ -71,7 +74,8 @@ impl Speaking {
     pub(super) fn handle_question(&mut self, now: Instant, entropy: &dyn Entropy) {
         let Some(next) = self.next else { return };
         let soon = now + part(ANSWER_SPREAD, entropy);
-        let earliest = self.last.map_or(soon, |last| last + self.interval / ANSWER_DIVISOR);
+        let pause = ANSWER_PAUSE.min(self.interval / ANSWER_DIVISOR);
+        let earliest = self.last.map_or(soon, |last| last + pause);
         self.next = Some(next.min(soon.max(earliest)));
     }
 }
@@ -85,7 +89,6 @@ fn part(span: Duration, entropy: &dyn Entropy) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     /// Always draws the same.
     struct Fixed(u8);

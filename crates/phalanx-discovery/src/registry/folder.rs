@@ -64,13 +64,29 @@ pub(super) fn check(folder: &Path) -> Result<bool, FolderError> {
     if !metadata.is_dir() {
         return Err(FolderError::NotAFolder(folder.to_owned()));
     }
-    if metadata.uid() != rustix::process::geteuid().as_raw() && metadata.uid() != ROOT {
-        return Err(FolderError::Foreign(folder.to_owned(), metadata.uid()));
+    let folder = || folder.to_owned();
+    match judge(metadata.mode(), metadata.uid(), rustix::process::geteuid().as_raw()) {
+        Judgement::Safe => Ok(true),
+        Judgement::Foreign => Err(FolderError::Foreign(folder(), metadata.uid())),
+        Judgement::Open => Err(FolderError::Open(folder())),
     }
-    if metadata.mode() & WORLD_WRITABLE != 0 && metadata.mode() & STICKY == 0 {
-        return Err(FolderError::Open(folder.to_owned()));
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Judgement {
+    Safe,
+    Foreign,
+    Open,
+}
+
+/// Whether a folder of this mode and owner keeps other users from what is this user's. Its group may do what the owner lets
+/// it do.
+fn judge(mode: u32, owner: u32, user: u32) -> Judgement {
+    match (owner == user || owner == ROOT, mode & WORLD_WRITABLE != 0, mode & STICKY != 0) {
+        (false, ..) => Judgement::Foreign,
+        (true, true, false) => Judgement::Open,
+        (true, ..) => Judgement::Safe,
     }
-    Ok(true)
 }
 
 #[cfg(test)]
@@ -86,5 +102,17 @@ mod tests {
         assert_eq!(of(Some("/run/user/7")), ["/run/user/7/phalanx", "/run/phalanx", "/var/tmp/phalanx-7"]);
         assert_eq!(of(Some("user")), ["/run/phalanx", "/var/tmp/phalanx-7"]);
         assert_eq!(of(None), of(Some("")));
+    }
+
+    #[test]
+    fn only_the_owner_and_root_are_trusted() {
+        assert_eq!(judge(0o700, 7, 7), Judgement::Safe);
+        assert_eq!(judge(0o755, ROOT, 7), Judgement::Safe);
+        assert_eq!(judge(0o1777, ROOT, 7), Judgement::Safe);
+        assert_eq!(judge(0o2770, 7, 7), Judgement::Safe);
+        assert_eq!(judge(0o777, ROOT, 7), Judgement::Open);
+        assert_eq!(judge(0o702, 7, 7), Judgement::Open);
+        assert_eq!(judge(0o1777, 8, 7), Judgement::Foreign);
+        assert_eq!(judge(0o700, 8, ROOT), Judgement::Foreign);
     }
 }

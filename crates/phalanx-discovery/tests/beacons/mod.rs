@@ -1,16 +1,15 @@
 //! What the tests of multicast share: clusters whose seals are real signatures, and nodes of them.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use phalanx_base::{Boot, ClusterSeal, Generation, SEAL_BYTES};
-use phalanx_discovery::{
-    Announcement, ClusterScope, Discover, DiscoverContext, DynDiscover, StrategyAddress,
-};
+use phalanx_discovery::{Announcement, ClusterScope, DiscoverContext, DynDiscover, StrategyAddress};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 /// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The key of a cluster, as a control node or a worker holds it.
 struct Seal {
@@ -31,17 +30,17 @@ impl ClusterSeal for Seal {
 
 /// A cluster by its id and the seed of its key.
 #[derive(Debug, Clone, Copy)]
-pub struct Cluster {
-    pub id: &'static str,
-    pub seed: u8,
+pub(crate) struct Cluster {
+    pub(crate) id: &'static str,
+    pub(crate) seed: u8,
 }
 
 /// The cluster that most tests are about.
-pub const OURS: Cluster = Cluster { id: "ours", seed: 1 };
+pub(crate) const OURS: Cluster = Cluster { id: "ours", seed: 1 };
 
 impl Cluster {
     /// The context of a node with this cluster's secret, or with a worker's credential only.
-    pub fn context(self, is_worker: bool) -> DiscoverContext {
+    pub(crate) fn context(self, is_worker: bool) -> DiscoverContext {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[self.seed; 32]).expect("any 32 bytes are a seed");
         let public = pair.public_key().as_ref().to_vec();
         let pair = (!is_worker).then_some(pair);
@@ -51,20 +50,12 @@ impl Cluster {
 }
 
 /// What a node says.
-pub fn announcement(node: &str, addresses: &str) -> Announcement {
+pub(crate) fn announcement(node: &str, addresses: &str) -> Announcement {
     let boot = Boot { node: node.parse().unwrap(), generation: Generation::from_u64(1) };
     Announcement { boot, addresses: addresses.parse().unwrap() }
 }
 
 /// A strategy from its text.
-pub fn strategy(text: &str) -> DynDiscover {
+pub(crate) fn strategy(text: &str) -> DynDiscover {
     text.parse::<StrategyAddress>().and_then(StrategyAddress::strategy).expect(text)
-}
-
-/// What a look-up finds, in order.
-pub async fn sockets(strategy: &DynDiscover, context: &DiscoverContext) -> Vec<String> {
-    let found = strategy.find(context).await.unwrap();
-    let mut sockets: Vec<_> = found.iter().map(|candidate| candidate.socket.to_string()).collect();
-    sockets.sort();
-    sockets
 }

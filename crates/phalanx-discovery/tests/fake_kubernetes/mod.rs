@@ -2,7 +2,6 @@
 //! tokens, lists with label selectors and pages, watches with resource versions and bookmarks, and `Status` objects for
 //! everything that is refused, in the shape of the API reference. It can be told to misbehave.
 
-mod certificates;
 mod serving;
 mod store;
 
@@ -17,12 +16,13 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use certificates::Authority;
-pub use store::Store;
+use crate::certificates::Authority;
+
+pub(crate) use store::Store;
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// A page of a list.
     List,
     /// A watch.
@@ -31,7 +31,7 @@ pub enum Verb {
 
 /// How a request goes wrong.
 #[derive(Debug, Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// A `Status` object, with seconds to wait.
     Status(u16, Option<u64>),
     /// A status with a page of a proxy's.
@@ -52,15 +52,15 @@ pub enum Fault {
 
 /// A request that came.
 #[derive(Debug, Clone)]
-pub struct Request {
-    pub verb: Verb,
-    pub path: String,
-    pub query: BTreeMap<String, String>,
-    pub token: String,
+pub(crate) struct Request {
+    pub(crate) verb: Verb,
+    pub(crate) path: String,
+    pub(crate) query: BTreeMap<String, String>,
+    pub(crate) token: String,
 }
 
 /// What the tasks of the fake share with the test.
-pub struct Shared {
+pub(crate) struct Shared {
     state: Mutex<State>,
     /// Counts changes of the objects.
     changes: watch::Sender<u64>,
@@ -71,20 +71,20 @@ pub struct Shared {
 }
 
 /// What the fake knows.
-pub struct State {
-    pub store: Store,
-    pub tokens: BTreeSet<String>,
-    pub faults: VecDeque<(Verb, Fault)>,
-    pub requests: Vec<Request>,
+pub(crate) struct State {
+    pub(crate) store: Store,
+    pub(crate) tokens: BTreeSet<String>,
+    pub(crate) faults: VecDeque<(Verb, Fault)>,
+    pub(crate) requests: Vec<Request>,
     /// The namespace of the objects; there are none elsewhere.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// A watch from a version that was forgotten: refused by HTTP, or by an event.
-    pub gone_as_event: bool,
+    pub(crate) gone_as_event: bool,
 }
 
 /// A running fake. It ends when it is dropped.
-pub struct FakeKubernetes {
-    pub port: u16,
+pub(crate) struct FakeKubernetes {
+    pub(crate) port: u16,
     folder: TempDir,
     shared: Arc<Shared>,
     server: JoinHandle<()>,
@@ -97,14 +97,14 @@ impl Drop for FakeKubernetes {
 }
 
 impl Shared {
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no test panics with the lock")
     }
 }
 
 impl FakeKubernetes {
     /// Starts one on a free port, with the token `first`.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let authority = Authority::new();
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("ca.crt"), authority.pem()).unwrap();
@@ -120,34 +120,34 @@ impl FakeKubernetes {
         let shared =
             Shared { state: Mutex::new(state), changes: count(), cuts: count(), endless_bytes: count() };
         let shared = Arc::new(shared);
-        let (port, server) = serving::start(shared.clone(), authority.server("127.0.0.1")).await;
+        let (port, server) = serving::start(shared.clone(), &authority).await;
         let fake = Self { port, folder, shared, server };
         fake.write_token("first");
         fake
     }
 
     /// The file of the CA.
-    pub fn ca_file(&self) -> PathBuf {
+    pub(crate) fn ca_file(&self) -> PathBuf {
         self.folder.path().join("ca.crt")
     }
 
     /// The file of the token.
-    pub fn token_file(&self) -> PathBuf {
+    pub(crate) fn token_file(&self) -> PathBuf {
         self.folder.path().join("token")
     }
 
     /// Rotates the token that the client has.
-    pub fn write_token(&self, token: &str) {
+    pub(crate) fn write_token(&self, token: &str) {
         std::fs::write(self.token_file(), format!("{token}\n")).unwrap();
     }
 
     /// Rotates the tokens that the server knows.
-    pub fn accept_only(&self, token: &str) {
+    pub(crate) fn accept_only(&self, token: &str) {
         self.state().tokens = BTreeSet::from([token.to_owned()]);
     }
 
     /// The strategy for it, in namespace `prod`.
-    pub fn reach(&self, strategy: Kubernetes) -> Kubernetes {
+    pub(crate) fn reach(&self, strategy: Kubernetes) -> Kubernetes {
         strategy
             .server(&format!("https://127.0.0.1:{}", self.port))
             .unwrap()
@@ -158,50 +158,50 @@ impl FakeKubernetes {
             .request_time_max(Duration::from_secs(2))
     }
 
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
     }
 
     /// Creates or replaces an object of `endpointslices` or `pods`.
-    pub fn put(&self, plural: &str, object: Value) {
+    pub(crate) fn put(&self, plural: &str, object: Value) {
         self.state().store.put(plural, object);
         self.shared.changes.send_modify(|count| *count += 1);
     }
 
     /// Deletes an object.
-    pub fn delete(&self, plural: &str, name: &str) {
+    pub(crate) fn delete(&self, plural: &str, name: &str) {
         self.state().store.delete(plural, name);
         self.shared.changes.send_modify(|count| *count += 1);
     }
 
     /// Moves the version on without a change of these objects, so that watches get a bookmark.
-    pub fn bookmark(&self) {
+    pub(crate) fn bookmark(&self) {
         self.state().store.advance();
         self.shared.changes.send_modify(|count| *count += 1);
     }
 
     /// The next request of this kind goes wrong.
-    pub fn fail(&self, verb: Verb, fault: Fault) {
+    pub(crate) fn fail(&self, verb: Verb, fault: Fault) {
         self.state().faults.push_back((verb, fault));
     }
 
     /// Cuts all watches that are under way.
-    pub fn cut_watches(&self) {
+    pub(crate) fn cut_watches(&self) {
         self.shared.cuts.send_modify(|count| *count += 1);
     }
 
     /// How many bytes of endless lines were taken by clients.
-    pub fn endless_bytes(&self) -> u64 {
+    pub(crate) fn endless_bytes(&self) -> u64 {
         *self.shared.endless_bytes.borrow()
     }
 
     /// The requests that came, of one kind.
-    pub fn requests(&self, verb: Verb) -> Vec<Request> {
+    pub(crate) fn requests(&self, verb: Verb) -> Vec<Request> {
         self.state().requests.iter().filter(|request| request.verb == verb).cloned().collect()
     }
 
     /// Waits until so many requests of a kind have come.
-    pub async fn wait_for(&self, verb: Verb, count: usize) {
+    pub(crate) async fn wait_for(&self, verb: Verb, count: usize) {
         let waiting = async {
             while self.requests(verb).len() < count {
                 tokio::time::sleep(Duration::from_millis(5)).await;

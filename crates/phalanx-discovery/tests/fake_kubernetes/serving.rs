@@ -8,18 +8,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
 
 use super::store::is_selected;
 use super::{Fault, Request, Shared, State, Verb};
+use crate::certificates::Authority;
 
 type Stream = TlsStream<TcpStream>;
 
 /// Starts to serve on a free port.
-pub async fn start(shared: Arc<Shared>, tls: Arc<ServerConfig>) -> (u16, JoinHandle<()>) {
+pub(crate) async fn start(shared: Arc<Shared>, authority: &Authority) -> (u16, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let acceptor = TlsAcceptor::from(tls);
+    let acceptor = TlsAcceptor::from(Arc::new(tls(authority)));
     let server = tokio::spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((tcp, _)) = listener.accept().await {
@@ -33,6 +37,18 @@ pub async fn start(shared: Arc<Shared>, tls: Arc<ServerConfig>) -> (u16, JoinHan
         }
     });
     (port, server)
+}
+
+fn tls(authority: &Authority) -> ServerConfig {
+    let (certificate, key) = authority.leaf("127.0.0.1");
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap()
 }
 
 /// Serves one request; `None` where the connection is to end.
@@ -108,7 +124,8 @@ fn list(state: &State, request: &Request) -> (u16, Value) {
     let (namespace, plural) = plural(&request.path).expect("it was checked before");
     let limit = request.query.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
     let mark = request.query.get("continue").map(|mark| mark.split_once('|').expect("the fake made it"));
-    let version = mark.map_or(state.store.version(), |(version, _)| version.parse().expect("the fake made it"));
+    let version =
+        mark.map_or(state.store.version(), |(version, _)| version.parse().expect("the fake made it"));
     if state.store.is_gone(version) {
         let message = "The provided continue parameter is too old to display a consistent list result.";
         return (410, status_object(410, message));
@@ -230,7 +247,8 @@ async fn answer(stream: &mut Stream, status: u16, wait: Option<u64>, body: &str)
 }
 
 async fn begin(stream: &mut Stream) -> Option<()> {
-    write(stream, "HTTP/1.1 200 Fake\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n").await
+    write(stream, "HTTP/1.1 200 Fake\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await
 }
 
 async fn chunk(stream: &mut Stream, text: &str) -> Option<()> {

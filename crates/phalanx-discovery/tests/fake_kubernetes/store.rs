@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 /// A change: its version, `ADDED`, `MODIFIED` or `DELETED`, the kind of objects, and the object.
-pub type Change = (u64, &'static str, String, Value);
+pub(crate) type Change = (u64, &'static str, String, Value);
 
 /// All objects and how they came about.
 #[derive(Default)]
-pub struct Store {
+pub(crate) struct Store {
     version: u64,
     /// Versions below this one are forgotten.
     floor: u64,
@@ -19,28 +19,28 @@ pub struct Store {
 
 impl Store {
     /// The version now.
-    pub fn version(&self) -> u64 {
+    pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
     /// The next version.
-    pub fn advance(&mut self) -> u64 {
+    pub(crate) fn advance(&mut self) -> u64 {
         self.version += 1;
         self.version
     }
 
     /// Forgets the past.
-    pub fn compact(&mut self) {
+    pub(crate) fn compact(&mut self) {
         self.floor = self.version;
     }
 
     /// Whether a version is forgotten.
-    pub fn is_gone(&self, version: u64) -> bool {
+    pub(crate) fn is_gone(&self, version: u64) -> bool {
         version < self.floor
     }
 
     /// Creates or replaces an object.
-    pub fn put(&mut self, plural: &str, mut object: Value) {
+    pub(crate) fn put(&mut self, plural: &str, mut object: Value) {
         let name = object["metadata"]["name"].as_str().expect("every object has a name").to_owned();
         let known = self.at(plural, self.version).contains_key(&name);
         let version = self.advance();
@@ -51,15 +51,16 @@ impl Store {
     }
 
     /// Deletes an object.
-    pub fn delete(&mut self, plural: &str, name: &str) {
-        let mut object = self.at(plural, self.version).remove(name).expect("only what is there can be deleted");
+    pub(crate) fn delete(&mut self, plural: &str, name: &str) {
+        let mut object =
+            self.at(plural, self.version).remove(name).expect("only what is there can be deleted");
         let version = self.advance();
         object["metadata"]["resourceVersion"] = json!(version.to_string());
         self.history.push((version, "DELETED", plural.to_owned(), object));
     }
 
     /// The objects of a version, by name.
-    pub fn at(&self, plural: &str, version: u64) -> BTreeMap<String, Value> {
+    pub(crate) fn at(&self, plural: &str, version: u64) -> BTreeMap<String, Value> {
         let mut objects = BTreeMap::new();
         for (at, kind, of, object) in &self.history {
             if *at > version || of != plural {
@@ -75,13 +76,13 @@ impl Store {
     }
 
     /// What has changed after a version.
-    pub fn after<'a>(&'a self, plural: &'a str, version: u64) -> impl Iterator<Item = &'a Change> {
+    pub(crate) fn after<'a>(&'a self, plural: &'a str, version: u64) -> impl Iterator<Item = &'a Change> {
         self.history.iter().filter(move |(at, _, of, _)| *at > version && of == plural)
     }
 }
 
 /// Whether an object has the labels of a selector of `name=value` parts.
-pub fn is_selected(object: &Value, selector: &str) -> bool {
+pub(crate) fn is_selected(object: &Value, selector: &str) -> bool {
     let labels = &object["metadata"]["labels"];
     selector.split(',').filter(|part| !part.is_empty()).all(|part| {
         let (name, value) = part.split_once('=').expect("the fake knows name=value only");

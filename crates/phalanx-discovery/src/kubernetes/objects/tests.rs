@@ -86,7 +86,10 @@ fn a_pod_gives_its_addresses_while_it_lives() {
     };
     let dual = json!([{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]);
     let found = |pod| sockets(&items(Resource::Pods, &pod)[0]);
-    assert_eq!(found(pod("Running", "True", None, dual.clone())), ["10.0.0.1:7100 ready", "[fd00::1]:7100 ready"]);
+    assert_eq!(
+        found(pod("Running", "True", None, dual.clone())),
+        ["10.0.0.1:7100 ready", "[fd00::1]:7100 ready"]
+    );
     assert_eq!(found(pod("Pending", "False", None, json!(null))), ["10.0.0.1:7100 not ready"]);
     assert_eq!(
         found(pod("Running", "True", Some("2026-01-01T00:00:00Z"), json!([]))),
@@ -95,17 +98,22 @@ fn a_pod_gives_its_addresses_while_it_lives() {
     for phase in ["Succeeded", "Failed"] {
         assert!(found(pod(phase, "False", None, dual.clone())).is_empty());
     }
-    assert!(found(json!({"metadata": {"name": "new"}, "spec": {}, "status": {"phase": "Pending"}})).is_empty());
+    assert!(
+        found(json!({"metadata": {"name": "new"}, "spec": {}, "status": {"phase": "Pending"}})).is_empty()
+    );
     assert!(found(json!({"metadata": {"name": "new"}, "spec": {"containers": null}})).is_empty());
 }
 
 #[test]
 fn pages_name_the_next_one_and_their_version() {
     let read = |text: &str| Resource::Pods.page(text.as_bytes(), &Choice::default());
-    let page = read(r#"{"metadata":{"resourceVersion":"9","continue":"abc","remainingItemCount":3},"items":null}"#);
+    let page =
+        read(r#"{"metadata":{"resourceVersion":"9","continue":"abc","remainingItemCount":3},"items":null}"#);
     assert_eq!(page.unwrap(), Page { items: vec![], version: "9".to_owned(), next: Some("abc".to_owned()) });
     assert_eq!(read(r#"{"metadata":{"resourceVersion":"9","continue":""},"items":[]}"#).unwrap().next, None);
-    for wrong in ["", "{}", "[]", "<html>", r#"{"metadata":{},"items":[]}"#, r#"{"kind":"Status","code":403}"#] {
+    for wrong in
+        ["", "{}", "[]", "<html>", r#"{"metadata":{},"items":[]}"#, r#"{"kind":"Status","code":403}"#]
+    {
         assert!(read(wrong).is_err(), "{wrong}");
     }
 }
@@ -113,17 +121,22 @@ fn pages_name_the_next_one_and_their_version() {
 #[test]
 fn lines_of_a_watch_are_told_apart() {
     let read = |line: serde_json::Value| {
-        Resource::Pods.event(line.to_string().as_bytes(), &Choice::default()).map_err(|error| error.to_string())
+        Resource::Pods
+            .event(line.to_string().as_bytes(), &Choice::default())
+            .map_err(|error| error.to_string())
     };
     let pod = json!({"metadata": {"name": "a", "resourceVersion": "5"}, "spec": {},
         "status": {"phase": "Running", "podIP": "10.0.0.1"}});
     for kind in ["ADDED", "MODIFIED"] {
-        let Ok(WatchEvent::Present(item, version)) = read(json!({"type": kind, "object": pod})) else { panic!() };
+        let Ok(WatchEvent::Present(item, version)) = read(json!({"type": kind, "object": pod})) else {
+            panic!()
+        };
         assert_eq!((sockets(&item), version.as_str()), (vec!["10.0.0.1:7000 not ready".to_owned()], "5"));
     }
     let gone = read(json!({"type": "DELETED", "object": pod}));
     assert_eq!(gone, Ok(WatchEvent::Absent("a".to_owned(), "5".to_owned())));
-    let bookmark = json!({"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": {"resourceVersion": "8"}}});
+    let bookmark =
+        json!({"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": {"resourceVersion": "8"}}});
     assert_eq!(read(bookmark), Ok(WatchEvent::Bookmark("8".to_owned())));
     let expired = json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "old"}});
     assert_eq!(read(expired), Ok(WatchEvent::Failed(410, "old".to_owned())));

@@ -1,0 +1,121 @@
+//! The keys of the configuration: one list, from which the file, the environment and the flags are read.
+
+/// How many values a key has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Count {
+    One,
+    Many,
+}
+
+/// One key: `some-key` in the file, `PHALANX_SOME_KEY` in the environment, `--some-key` on the command line.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) count: Count,
+    /// What stands for a value in the help.
+    pub(crate) value: &'static str,
+    pub(crate) default: Option<&'static str>,
+    pub(crate) help: &'static str,
+}
+
+const fn one(
+    name: &'static str,
+    value: &'static str,
+    default: Option<&'static str>,
+    help: &'static str,
+) -> Key {
+    Key { name, count: Count::One, value, default, help }
+}
+
+const fn many(name: &'static str, value: &'static str, help: &'static str) -> Key {
+    Key { name, count: Count::Many, value, default: None, help }
+}
+
+/// Every key, in the order in which people are shown them.
+pub(crate) const KEYS: &[Key] = &[
+    one("cluster", "NAME", None, "The name of the cluster; must be given"),
+    one("role", "ROLE", Some("control"), "What the node is for: control or worker"),
+    one("node", "ID", None, "The node's name; without it a random one, kept in the data folder"),
+    one(
+        "listen",
+        "IP:PORT",
+        None,
+        "Where to listen; a control node at 0.0.0.0:7000, a worker at any free port",
+    ),
+    many("advertise", "HOST:PORT", "Where others reach the node, best first; without it, where it listens"),
+    many("discover", "ADDRESS", "How to find control nodes, such as phalanx://control-1:7000"),
+    one("secret-file", "PATH", None, "A file with the cluster's secret; or set PHALANX_SECRET"),
+    one("worker-credential-file", "PATH", None, "A file with a worker's credential, instead of the secret"),
+    one("data-dir", "PATH", None, "What outlives a restart; without it, nothing does"),
+    one("expected-controls", "NUMBER", Some("1"), "For how many control nodes the first start waits"),
+    one("form-deadline", "DURATION", Some("60s"), "How long it waits for them, before it ends with code 4"),
+    one("autoclean", "DURATION", Some("24h"), "How long a control node is down before it is removed"),
+    one("zone", "NAME", None, "The failure zone of the node, such as a rack"),
+    one("weight", "NUMBER", Some("1"), "How many shares of the workers a control node takes"),
+    one("labels", "LABELS", None, "What the node is labelled with: core;group=a,gpu"),
+    one("preset", "PRESET", Some("lan"), "Timing, the same for all nodes of a cluster: lan, wan or local"),
+    one("socket", "PATH", None, "Where operators reach it; $XDG_RUNTIME_DIR/phalanx/NAME.sock, or in /run"),
+    one(
+        "probe",
+        "IP:PORT",
+        None,
+        "Where to answer GET /live, /ready and /status over HTTP; nowhere unless given",
+    ),
+    one("log", "FILTER", Some("info"), "What to log, such as info or phalanx=debug"),
+];
+
+impl Key {
+    /// Its name in the environment.
+    pub(crate) fn variable(&self) -> String {
+        format!("PHALANX_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+}
+
+/// The key of a name.
+pub(crate) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// Of these words, the one that is meant most likely.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known.into_iter().min_by_key(|known| distance(word, known))
+}
+
+/// How many letters must be put in, left out or exchanged to make one word of the other (Levenshtein, 1966).
+pub(crate) fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (place, letter) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = place + 1;
+        for (at, other) in to.iter().enumerate() {
+            let exchanged = diagonal + usize::from(letter != *other);
+            diagonal = row[at + 1];
+            row[at + 1] = exchanged.min(row[at] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_in_kebab_case_and_told_apart() {
+        for (place, key) in KEYS.iter().enumerate() {
+            assert!(key.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{}", key.name);
+            assert!(KEYS[..place].iter().all(|other| other.name != key.name), "{}", key.name);
+        }
+        assert_eq!(find("data-dir").unwrap().variable(), "PHALANX_DATA_DIR");
+    }
+
+    #[test]
+    fn the_nearest_word_is_the_one_that_was_meant() {
+        assert_eq!((distance("", "ab"), distance("kitten", "sitting"), distance("a", "a")), (2, 3, 0));
+        let names = || KEYS.iter().map(|key| key.name);
+        assert_eq!(nearest("listn", names()), Some("listen"));
+        assert_eq!(nearest("expected_controls", names()), Some("expected-controls"));
+        assert_eq!(nearest("data-directory", names()), Some("data-dir"));
+    }
+}

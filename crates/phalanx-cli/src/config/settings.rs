@@ -1,0 +1,236 @@
+//! The configuration as values: checked, and complete.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use phalanx::{Address, Labels, NodeId, Role, StrategyAddress};
+use phalanx_operator::default_socket;
+
+use super::Mistake;
+use super::layers::{Layers, Origin};
+
+/// Timing for a kind of network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Preset {
+    Lan,
+    Wan,
+    Local,
+}
+
+/// What an agent is told.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) cluster: String,
+    pub(crate) role: Role,
+    pub(crate) node: Option<NodeId>,
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) advertise: Vec<Address>,
+    pub(crate) discover: Vec<StrategyAddress>,
+    pub(crate) secret_file: Option<PathBuf>,
+    /// Whether the file was named by a flag, and so wins over the environment.
+    pub(crate) secret_file_is_flag: bool,
+    pub(crate) worker_credential_file: Option<PathBuf>,
+    pub(crate) data_folder: Option<PathBuf>,
+    pub(crate) expected_controls: usize,
+    pub(crate) form_deadline: Duration,
+    pub(crate) autoclean: Duration,
+    pub(crate) zone: String,
+    pub(crate) weight: u16,
+    pub(crate) labels: Labels,
+    pub(crate) preset: Preset,
+    pub(crate) socket: PathBuf,
+    pub(crate) probe: Option<SocketAddr>,
+    pub(crate) log: String,
+}
+
+impl FromStr for Preset {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "lan" => Ok(Self::Lan),
+            "wan" => Ok(Self::Wan),
+            "local" => Ok(Self::Local),
+            _ => Err("no preset: write lan, wan or local"),
+        }
+    }
+}
+
+/// A role that an agent may have.
+struct AgentRole(Role);
+
+impl FromStr for AgentRole {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "control" => Ok(Self(Role::Control)),
+            "worker" => Ok(Self(Role::Worker)),
+            _ => Err("no role: write control or worker"),
+        }
+    }
+}
+
+/// A strategy that this program can make.
+struct Strategy(StrategyAddress);
+
+impl FromStr for Strategy {
+    type Err = phalanx::StrategyError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let address: StrategyAddress = text.parse()?;
+        // Made once to see that it can be; it does no I/O.
+        address.clone().strategy()?;
+        Ok(Self(address))
+    }
+}
+
+/// The name of a cluster.
+struct ClusterName(String);
+
+impl FromStr for ClusterName {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The two have the same letters and the same length.
+        match NodeId::new(text) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(_) => Err("no name of a cluster: give it 1 to 64 of a-z, A-Z, 0-9, '.', '_' and '-'"),
+        }
+    }
+}
+
+/// Reads the layers, and notes what is wrong.
+struct Reader<'a> {
+    layers: &'a Layers,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    fn all<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Vec<T> {
+        let Some(given) = self.layers.given(name) else { return Vec::new() };
+        let mut all = Vec::new();
+        for value in &given.values {
+            match value.parse() {
+                Ok(value) => all.push(value),
+                Err(error) => {
+                    let words = format!("{name} = {value:?}: {error}");
+                    self.mistakes.push(Mistake { place: given.from.to_string(), words });
+                }
+            }
+        }
+        all
+    }
+
+    fn one<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Option<T> {
+        self.all(name).pop()
+    }
+
+    fn must<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, instead: T) -> T {
+        self.one(name).unwrap_or(instead)
+    }
+
+    fn duration(&mut self, name: &str) -> Duration {
+        self.one::<humantime::Duration>(name).map(Duration::from).unwrap_or_default()
+    }
+}
+
+impl Settings {
+    /// What the layers say.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub(crate) fn read(layers: &Layers, runtime_folder: Option<&Path>) -> Result<Self, Vec<Mistake>> {
+        let mut reader = Reader { layers, mistakes: Vec::new() };
+        if layers.given("cluster").is_none() {
+            let words = "cluster is not given: say which cluster the node belongs to".to_owned();
+            reader.mistakes.push(Mistake { place: "configuration".to_owned(), words });
+        }
+        let cluster = reader.must("cluster", ClusterName(String::new())).0;
+        let socket = reader.one("socket").unwrap_or_else(|| default_socket(runtime_folder, &cluster));
+        let secret_file_is_flag = layers.given("secret-file").is_some_and(|given| given.from == Origin::Flag);
+        let settings = Self {
+            socket,
+            cluster,
+            role: reader.must("role", AgentRole(Role::Control)).0,
+            node: reader.one("node"),
+            listen: reader.one("listen"),
+            advertise: reader.all("advertise"),
+            discover: reader.all::<Strategy>("discover").into_iter().map(|strategy| strategy.0).collect(),
+            secret_file: reader.one("secret-file"),
+            secret_file_is_flag,
+            worker_credential_file: reader.one("worker-credential-file"),
+            data_folder: reader.one("data-dir"),
+            expected_controls: reader.must("expected-controls", 1),
+            form_deadline: reader.duration("form-deadline"),
+            autoclean: reader.duration("autoclean"),
+            zone: reader.must("zone", String::new()),
+            weight: reader.must("weight", 1),
+            labels: reader.must("labels", Labels::default()),
+            preset: reader.must("preset", Preset::Lan),
+            probe: reader.one("probe"),
+            log: reader.must("log", String::new()),
+        };
+        if reader.mistakes.is_empty() { Ok(settings) } else { Err(reader.mistakes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::key;
+    use super::*;
+
+    fn read(values: &[(&str, &str)]) -> Result<Settings, Vec<Mistake>> {
+        let mut layers = Layers::defaults();
+        for (name, value) in values {
+            let values = value.split_whitespace().map(str::to_owned).collect();
+            layers.set(key::find(name).unwrap(), values, Origin::Flag);
+        }
+        Settings::read(&layers, Some(Path::new("/run/user/7")))
+    }
+
+    #[test]
+    fn the_name_of_the_cluster_is_enough() {
+        let settings = read(&[("cluster", "media")]).unwrap();
+        assert_eq!((settings.role, settings.preset), (Role::Control, Preset::Lan));
+        assert_eq!(settings.socket, Path::new("/run/user/7/phalanx/media.sock"));
+        assert_eq!((settings.form_deadline.as_secs(), settings.autoclean.as_secs()), (60, 86_400));
+        assert_eq!((settings.expected_controls, settings.weight, settings.log.as_str()), (1, 1, "info"));
+        assert_eq!((settings.listen, settings.data_folder), (None, None));
+        let mistakes = read(&[]).unwrap_err();
+        assert!(mistakes[0].to_string().contains("cluster is not given"), "{}", mistakes[0]);
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_key() {
+        let wrong = [
+            ("cluster", "a/b"),
+            ("role", "operator"),
+            ("node", "a/b"),
+            ("listen", "control-1:7000"),
+            ("advertise", "10.0.0.1:0x"),
+            ("discover", "phalanx://;discover=pigeon"),
+            ("expected-controls", "-1"),
+            ("form-deadline", "soon"),
+            ("autoclean", "1"),
+            ("weight", "65536"),
+            ("labels", "=a"),
+            ("preset", "moon"),
+            ("probe", "7080"),
+        ];
+        let mistakes = read(&wrong).unwrap_err();
+        for (name, value) in wrong {
+            let told =
+                mistakes.iter().any(|mistake| mistake.words.starts_with(&format!("{name} = {value:?}: ")));
+            assert!(told, "{name}: {mistakes:?}");
+        }
+        assert_eq!(mistakes.len(), wrong.len());
+    }
+
+    #[test]
+    fn lists_keep_their_order() {
+        let settings = read(&[("cluster", "m"), ("discover", "a:1 b:2"), ("advertise", "c:3 d:4")]).unwrap();
+        let advertised: Vec<String> = settings.advertise.iter().map(ToString::to_string).collect();
+        assert_eq!(advertised, ["phalanx://c:3", "phalanx://d:4"]);
+        assert_eq!(settings.discover.len(), 2);
+    }
+}
