@@ -113,7 +113,7 @@ impl Prover {
         let claimed = claimed.map_or_else(|| "unknown".to_owned(), ToString::to_string);
         match error {
             // A list of all nodes names this one too: a node that finds itself in it is no event.
-            ProofError::Here(error @ HandshakeError::Refused(Refusal::Myself)) => {
+            ProofError::Here(error @ (HandshakeError::Myself | HandshakeError::Refused(Refusal::Myself))) => {
                 tracing::info!(%remote, "this node has dialled itself");
                 self.admit.refused(remote, error);
             }

@@ -49,6 +49,14 @@ pub enum StartError {
     Runtime(#[source] std::io::Error),
 }
 
+/// Some failures name the socket themselves.
+fn dialled(socket: SocketAddr, error: &DialError) -> String {
+    match error {
+        DialError::Unreachable { .. } => error.to_string(),
+        error => format!("{socket}: {error}"),
+    }
+}
+
 /// Why there is no link to the node at an address. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -62,7 +70,7 @@ pub enum ConnectError {
         address: Address,
     },
     /// The node does not answer, or refuses.
-    #[error("{socket}: {error}")]
+    #[error("{}", dialled(*socket, error))]
     Dial {
         /// The socket that was dialled last.
         socket: SocketAddr,

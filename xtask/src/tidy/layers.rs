@@ -37,7 +37,8 @@ const SIMULATIONS: &str = "cluster-sim";
 const EXAMPLES: &str = "examples";
 
 /// The crates from which an example builds a stack of its own.
-const BELOW_EXAMPLES: &[&str] = &["phalanx-base", "phalanx-membership", "phalanx-placement"];
+const BELOW_EXAMPLES: &[&str] =
+    &["phalanx-base", "phalanx-membership", "phalanx-placement", "phalanx-discovery", "phalanx-transport"];
 
 /// The scenarios: they may look into single crates.
 const SCENARIOS: &str = "tests";
