@@ -95,4 +95,11 @@ pub enum EventKind {
         /// The number that the reader gave.
         after: u64,
     },
+    /// Two or more other control nodes went down together: rather the way to them is lost.
+    PartitionSuspected {
+        /// Which.
+        away: Vec<NodeId>,
+    },
+    /// All of those are back, or were removed.
+    PartitionEnded,
 }

@@ -42,6 +42,8 @@ pub(crate) fn event(event: NumberedEvent) -> Event {
         ClusterEvent::User { from, name, payload } => EventKind::User { from, name, payload },
         ClusterEvent::Missed { count } => EventKind::Missed { count },
         ClusterEvent::Gap { after } => EventKind::Gap { after },
+        ClusterEvent::PartitionSuspected { away } => EventKind::PartitionSuspected { away },
+        ClusterEvent::PartitionEnded => EventKind::PartitionEnded,
     };
     Event { number, unix_ms, kind }
 }

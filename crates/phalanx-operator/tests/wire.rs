@@ -75,6 +75,7 @@ fn kind() -> impl Strategy<Value = EventKind> {
         }),
         any::<u64>().prop_map(|count| EventKind::Missed { count }),
         any::<u64>().prop_map(|after| EventKind::Gap { after }),
+        Just(EventKind::PartitionEnded),
     ]
 }
 
@@ -188,6 +189,8 @@ fn recorded() -> (Vec<Request>, Vec<Reply>) {
         event(EventKind::Joined { node: boot("a"), address: Some(address.clone()) }),
         event(EventKind::User { from: id("a"), name: "n".into(), payload: Bytes::from_static(&[7]) }),
         event(EventKind::Gap { after: 5 }),
+        event(EventKind::PartitionSuspected { away: vec![id("a")] }),
+        event(EventKind::PartitionEnded),
         Reply::CaughtUp,
         Reply::Joined(vec![Joined { address, outcome: Err("e".into()) }]),
         Reply::Leaving,

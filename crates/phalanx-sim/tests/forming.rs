@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use phalanx::{
     Candidate, Candidates, ClusterEvent, Discover, DiscoverContext, DiscoverError, Formation, Liveness,
-    MemberEvent, NodeStatus,
+    MemberEvent, NodeId, NodeStatus,
 };
 use phalanx_sim as sim;
 use phalanx_sim::{Cluster, Effect, Fault, Sim};
@@ -279,6 +279,13 @@ fn partitions_of_all_shapes_heal_again_and_again() {
             }
             let (occurred, healed) = partitions(&events[4]);
             assert!(occurred > round && healed > round, "control-5 was cut off: {occurred} {healed}");
+            let larger_side = events[0].lock().unwrap();
+            let away = ["control-4", "control-5"].map(|name| NodeId::new(name).unwrap()).to_vec();
+            let suspected = ClusterEvent::PartitionSuspected { away };
+            let told = larger_side.iter().filter(|event| **event == suspected);
+            assert!(told.count() > round, "the larger side tells it too: {larger_side:?}");
+            let ended = larger_side.iter().filter(|event| **event == ClusterEvent::PartitionEnded);
+            assert!(ended.count() > round, "and its end");
         }
         let now: Vec<_> = (1..=CONTROLS).map(|n| cluster.control(n).unwrap().boot().clone()).collect();
         assert_eq!(generations, now, "nobody was restarted");

@@ -7,8 +7,10 @@ use phalanx_membership::Event as MemberEvent;
 use phalanx_membership::driver::Events;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
 
 use crate::event_log::{EventLog, Read};
+use crate::severed::Severed;
 
 /// Something that has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,15 @@ pub enum ClusterEvent {
     },
     /// Most of the workers that were lost in a mass failure are back, or have been lost for so long that they are forgotten.
     MassFailureEnded,
+    /// Two or more other control nodes went down within ten seconds without having left: rather the way to them is lost than
+    /// they are. Told on each side of a partition that sees it so; who sees no more than half of all knows it for certain, and
+    /// tells [`MemberEvent::PartitionOccurred`] too.
+    PartitionSuspected {
+        /// Which; who goes down a little later is not named.
+        away: Vec<NodeId>,
+    },
+    /// After [`ClusterEvent::PartitionSuspected`]: all of those are back, or have been removed.
+    PartitionEnded,
     /// A control node has published something of the user's own to every node.
     User {
         /// Which control node.
@@ -152,13 +163,16 @@ pub(crate) async fn record_control(
     mut workers: broadcast::Receiver<WorkerChange>,
 ) {
     let _closes = CloseOnDrop(log.clone());
+    let mut severed = Severed::default();
     loop {
         tokio::select! {
             biased;
-            member = members.next() => match member {
-                Some(event) => log.push(event.into()),
-                None => return,
-            },
+            member = members.next() => {
+                let Some(event) = member else { return };
+                let follows = severed.handle(Instant::now(), &event);
+                log.push(event.into());
+                follows.into_iter().for_each(|event| log.push(event));
+            }
             worker = workers.recv() => match worker {
                 Ok(change) => log.push(change.into()),
                 Err(RecvError::Lagged(count)) => log.push(ClusterEvent::Missed { count }),

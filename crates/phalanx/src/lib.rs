@@ -20,6 +20,7 @@ mod node;
 mod operator;
 mod owners;
 mod setup;
+mod severed;
 mod spawn;
 mod store;
 mod worker;

@@ -70,6 +70,11 @@ const ALLOWED: &[Allowed] = &[
         reason: "until when the shares of the others are waited for, on tokio's clock, which can be paused",
     },
     Allowed {
+        file: "crates/phalanx/src/events.rs",
+        word: "Instant::now",
+        reason: "when control nodes went away, on tokio's clock, which can be paused",
+    },
+    Allowed {
         file: "crates/phalanx/src/formation.rs",
         word: "Instant::now",
         reason: "until when the expected control nodes are waited for, on tokio's clock, which can be paused",

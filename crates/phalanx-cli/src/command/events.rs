@@ -68,6 +68,11 @@ fn words(kind: &EventKind) -> String {
         EventKind::Expelled => "this node was removed from the cluster".to_owned(),
         EventKind::PartitionOccurred => "this node sees no majority of the control nodes".to_owned(),
         EventKind::PartitionHealed => "this node sees a majority again".to_owned(),
+        EventKind::PartitionSuspected { away } => {
+            let away: Vec<&str> = away.iter().map(|node| node.as_str()).collect();
+            format!("{} went down together: rather the way to them is lost", away.join(", "))
+        }
+        EventKind::PartitionEnded => "all of them are back, or were removed".to_owned(),
         EventKind::RosterUpdated { version } => format!("version {version}"),
         EventKind::Worker { node, status, hosted: Some(fence) } => {
             format!("{node} is {status}, hosted here (fence {fence})")

@@ -172,9 +172,13 @@ pub(crate) fn event(event: &Event) -> Value {
             user
         }
         EventKind::Gap { after } => json!({"after": after}),
+        EventKind::PartitionSuspected { away } => {
+            json!({"away": away.iter().map(|node| node.as_str()).collect::<Vec<_>>()})
+        }
         EventKind::Expelled
         | EventKind::PartitionOccurred
         | EventKind::PartitionHealed
+        | EventKind::PartitionEnded
         | EventKind::MassFailureEnded => Value::Object(Map::new()),
     };
     add(&mut value, more);
@@ -192,6 +196,8 @@ pub(crate) fn event_name(kind: &EventKind) -> &'static str {
         EventKind::Expelled => "expelled",
         EventKind::PartitionOccurred => "partition-occurred",
         EventKind::PartitionHealed => "partition-healed",
+        EventKind::PartitionSuspected { .. } => "partition-suspected",
+        EventKind::PartitionEnded => "partition-ended",
         EventKind::RosterUpdated { .. } => "roster-updated",
         EventKind::Worker { .. } => "worker",
         EventKind::Labelled { .. } => "labelled",

@@ -131,6 +131,8 @@ pub(crate) fn events() -> Vec<Event> {
         user(b"\x1b[2J"),
         EventKind::Missed { count: 8 },
         EventKind::Gap { after: 9 },
+        EventKind::PartitionSuspected { away: vec![id("control-2"), id("control-3")] },
+        EventKind::PartitionEnded,
     ];
     let numbered = kinds.into_iter().zip(1_700_000_000_000_000..);
     numbered.map(|(kind, number)| Event { number, unix_ms: number / 1_000, kind }).collect()
