@@ -18,6 +18,8 @@ const KEY: &[u8; 16] = b"phalanx-ring-1-3";
 const TAG_POINT: u8 = 1;
 const TAG_LOOKUP: u8 = 2;
 const TAG_RANK: u8 = 3;
+const TAG_DRAW: u8 = 4;
+const TAG_ASSIGNED: u8 = 5;
 
 /// The partition of a worker: SipHash-1-3 over the bytes of its id under the key `phalanx-ring-1-3`, modulo
 /// [`Partition::COUNT`] (the low 16 bits).
@@ -90,6 +92,33 @@ pub(crate) fn rank(partition: Partition, node: &NodeId) -> u64 {
     SipHasher13::new_with_key(KEY).hash(&buffer[..3 + id.len()])
 }
 
+/// The lot of a worker in one choice: the same for the same seed, and else as good as random.
+///
+/// The bytes: 4, the seed (8 bytes, little-endian), the worker's id.
+pub(crate) fn draw(seed: u64, worker: &NodeId) -> u64 {
+    let mut buffer = [0; 9 + NodeId::LENGTH_MAX];
+    let id = worker.as_str().as_bytes();
+    buffer[0] = TAG_DRAW;
+    buffer[1..9].copy_from_slice(&seed.to_le_bytes());
+    buffer[9..9 + id.len()].copy_from_slice(id);
+    SipHasher13::new_with_key(KEY).hash(&buffer[..9 + id.len()])
+}
+
+/// What a key, or the id of a worker, counts as when keys are assigned: the hash of its bytes as they are.
+pub(crate) fn digest(bytes: &[u8]) -> u64 {
+    SipHasher13::new_with_key(KEY).hash(bytes)
+}
+
+/// How much a key prefers a worker, of their digests.
+///
+/// The bytes: 5, the key's digest, the worker's digest (8 bytes each, little-endian).
+pub(crate) fn assigned_rank(key: u64, worker: u64) -> u64 {
+    let mut buffer = [TAG_ASSIGNED; 17];
+    buffer[1..9].copy_from_slice(&key.to_le_bytes());
+    buffer[9..].copy_from_slice(&worker.to_le_bytes());
+    SipHasher13::new_with_key(KEY).hash(&buffer)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +132,9 @@ mod tests {
         let lookup = Lookup { partition: Partition(0x0201), attempt: 7 };
         assert_eq!(RingHash.hash_one(lookup), sip(b"\x02\x01\x02\x07\0\0\0"));
         assert_eq!(rank(Partition(0x0201), &node), sip(b"\x03\x01\x02control-1"));
+        assert_eq!(draw(0x0201, &node), sip(b"\x04\x01\x02\0\0\0\0\0\0control-1"));
+        assert_eq!(digest(b"key"), sip(b"key"));
+        assert_eq!(assigned_rank(0x0201, 3), sip(b"\x05\x01\x02\0\0\0\0\0\0\x03\0\0\0\0\0\0\0"));
         assert_eq!(u64::from(partition(&node).0), sip(b"control-1") % 65_536);
     }
 
@@ -112,5 +144,6 @@ mod tests {
         let point = |number| RingHash.hash_one(Point { node: &node, index: 0, number });
         assert_ne!(point(0), point(1));
         assert_ne!(rank(Partition(0), &node), rank(Partition(1), &node));
+        assert_ne!(draw(0, &node), draw(1, &node));
     }
 }
