@@ -4,6 +4,7 @@
 
 mod by_hand;
 mod calls;
+mod choosing;
 mod discovering;
 mod drain;
 mod failures;

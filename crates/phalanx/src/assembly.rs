@@ -98,6 +98,7 @@ impl Parts {
             membership: self.membership,
             ownership,
             resolver: environment.resolver,
+            entropy: environment.entropy,
             cluster,
             formation,
             discovery,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use phalanx_base::{Address, AddressList, Boot, NodeId, Role};
+use phalanx_base::{Address, AddressList, Boot, Entropy, NodeId, Role};
 use phalanx_discovery::{Announcement, Resolver};
 use phalanx_jobs::{
     ControlService, Drain, DrainOptions, EventHandler, EventHandlers, Forgotten, JobClass, Nodes, Spawn,
@@ -44,6 +44,7 @@ pub struct Control {
     pub(crate) membership: MembershipHandle,
     pub(crate) ownership: watch::Receiver<Ownership>,
     pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) cluster: (Arc<str>, ClusterId),
     pub(crate) formation: watch::Receiver<Formation>,
     pub(crate) discovery: watch::Receiver<Arc<DiscoveryView>>,

@@ -2,6 +2,7 @@
 
 mod assembly;
 mod carrier;
+mod choosing;
 mod cluster;
 mod config;
 mod control;
@@ -25,6 +26,7 @@ mod spawn;
 mod store;
 mod worker;
 
+pub use choosing::{SubmitError, Workforce};
 pub use cluster::Ownership;
 pub use config::Config;
 pub use control::{Control, ControlBuilder};
@@ -57,7 +59,10 @@ pub use phalanx_jobs::{
 };
 pub use phalanx_membership::driver::RemoveFailed;
 pub use phalanx_membership::{ClusterView, Event as MemberEvent, Liveness, MemberView};
-pub use phalanx_placement::{Placement, Plan};
+pub use phalanx_placement::{
+    Choice, Explanation, Metric, NeverPlaceable, Placement, Plan, Preferences, Purpose, Ranking,
+    Requirements, Selector,
+};
 pub use phalanx_transport::{
     ClusterId, Credential, Network, Secret, SystemEntropy, TlsProvider, TokioNetwork, WorkerCredential,
 };
