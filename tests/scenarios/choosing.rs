@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use phalanx::{
-    Metric, NodeId, NodeStatus, Preferences, Purpose, Ranking, Requirements, SubmitError, TaskHandle,
+    Environment, Meter, Metric, Metrics, NodeId, NodeStatus, Preferences, Purpose, Ranking, Requirements,
+    SubmitError, TaskHandle,
 };
 use tests::{Cluster, Probe, Work, until};
 
@@ -92,4 +93,48 @@ async fn a_key_keeps_its_worker_on_every_control_node_and_finds_another_when_tha
     cluster.take_worker(first.as_str()).shutdown().await;
     until("another worker has the key", async || owner(&cluster, "athens").await != first).await;
     assert_eq!(owner(&cluster, "sparta").await, owner(&cluster, "athens").await);
+}
+
+/// A machine that is always as full as this.
+struct Full(f64);
+
+impl Meter for Full {
+    fn measure(&self) -> Metrics {
+        Metrics { cpu: Some(self.0), ..Metrics::default() }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_least_loaded_worker_by_what_workers_measure_takes_the_task() {
+    let mut cluster = Cluster::start(&["athens", "sparta"], &[]).await;
+    for (name, cpu) in [("ant", 0.9), ("bee", 0.2), ("cat", 0.7)] {
+        let environment = Environment::real().unwrap().with_meter(Full(cpu));
+        let builder = cluster.worker_builder(name).labels("fleet".parse().unwrap());
+        cluster.adopt_worker(builder.environment(environment).start().await.unwrap());
+    }
+    cluster.formed().await;
+    let sparta = cluster.control("sparta");
+    until("every worker has said how full it is", async || {
+        let fleet = sparta.nodes().await.nodes.into_iter().filter(|node| !node.labels.is_empty());
+        let known: Vec<Option<u8>> = fleet.map(|node| node.usage.cpu_percent).collect();
+        known == [Some(90), Some(20), Some(70)]
+    })
+    .await;
+    let least = Preferences::new(Ranking::LeastLoaded(Metric::Cpu));
+    let task = sparta.submit::<Probe>(Work::Listen, &selected("fleet"), &least).await.unwrap();
+    assert_eq!(task.worker().as_str(), "bee");
+    let mut requirements = selected("fleet");
+    requirements.used_max_percent = [(Metric::Cpu, 10)].into();
+    let refused = sparta.submit::<Probe>(Work::Listen, &requirements, &least).await.err().unwrap();
+    assert!(refused.to_string().contains("cpu"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_machine_is_measured() {
+    let cluster = Cluster::start(&["athens"], &["camera"]).await;
+    until("memory and load of this machine are known", async || {
+        let nodes = cluster.control("athens").nodes().await.nodes;
+        nodes.iter().all(|node| node.usage.memory_percent.is_some() && node.usage.load_percent.is_some())
+    })
+    .await;
 }

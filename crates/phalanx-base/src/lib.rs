@@ -17,6 +17,7 @@ mod roster;
 mod seal;
 mod spawn;
 mod status;
+mod usage;
 
 pub use address::{Address, AddressError, TransportKind};
 pub use address_list::{AddressList, AddressListError};
@@ -32,3 +33,4 @@ pub use roster::{RosterEntry, RosterState, RosterVersion, RosterView};
 pub use seal::{ClusterSeal, SEAL_BYTES};
 pub use spawn::{Spawn, Work};
 pub use status::{NodeStatus, Role};
+pub use usage::Usage;

@@ -197,9 +197,10 @@ async fn nodes(control: &Control) -> Vec<Reply> {
 }
 
 fn node(summary: phalanx::NodeSummary) -> Node {
-    let phalanx::NodeSummary { node, generation, owner, fence, status, tasks, labels, classes } = summary;
+    let phalanx::NodeSummary { node, generation, owner, fence, status, tasks, labels, classes, usage } =
+        summary;
     let classes = classes.iter().map(class).collect();
-    Node { node, generation, owner, fence, status, tasks, labels, classes }
+    Node { node, generation, owner, fence, status, tasks, labels, classes, usage }
 }
 
 async fn describe(control: &Control, wanted: NodeId) -> Reply {

@@ -1,6 +1,6 @@
 //! The nodes of a cluster, as lists and details show them.
 
-use phalanx::{Fence, Generation, Labels, NodeId, NodeStatus};
+use phalanx::{Fence, Generation, Labels, NodeId, NodeStatus, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::Member;
@@ -24,6 +24,8 @@ pub struct Node {
     pub labels: Labels,
     /// The job classes that it runs, as `name/version`.
     pub classes: Vec<String>,
+    /// How full it is, as it said last.
+    pub usage: Usage,
 }
 
 /// Everything that is known of one node.

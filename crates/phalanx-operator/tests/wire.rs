@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
-use phalanx::{Address, Boot, Fence, Generation, NodeId, NodeStatus};
+use phalanx::{Address, Boot, Fence, Generation, NodeId, NodeStatus, Usage};
 use phalanx_operator::{
     ControlStatus, Event, EventKind, Failure, FailureKind, Formation, Joined, Liveness, Member, MemberState,
     Node, Part, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Reply, Request, SocketStatus, Status, StrategyStatus,
@@ -55,6 +55,7 @@ fn worker() -> impl Strategy<Value = Node> {
             tasks,
             labels: "core;group=a".parse().unwrap(),
             classes,
+            usage: Usage { cpu_percent: Some(7), ..Usage::default() },
         },
     )
 }

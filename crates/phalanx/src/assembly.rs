@@ -80,6 +80,7 @@ impl Parts {
         start(Box::pin(record_control(log.clone(), members, workers)));
         start(Box::pin(node.clone().accept_links()));
         start(Box::pin(node.clone().link_to_itself()));
+        node.start_meter(environment.meter.clone());
         start(Box::pin(forget_workers(forgotten, service.clone())));
         start(Box::pin(cluster::end_when_expelled(self.membership.subscribe(), node.clone())));
         let finding = Finding { strategies, context, announcement: self.announcement, lost_workers };

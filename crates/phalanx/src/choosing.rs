@@ -11,6 +11,7 @@ use phalanx_placement::{
 };
 
 use crate::control::Control;
+use crate::meter::metrics;
 
 /// The workers of a cluster at one moment, to choose among. A choice reserves nothing: who submits much in a short time counts
 /// for itself, or chooses by lot.
@@ -74,6 +75,7 @@ impl Workforce {
                 classes,
                 tasks: summary.tasks,
                 tasks_of_job: *tasks_of_class,
+                metrics: metrics(&summary.usage),
                 ..WorkerView::new(node, labels, summary.status)
             }
         })

@@ -12,6 +12,7 @@ use phalanx_discovery::{Resolver, SystemResolver};
 use phalanx_jobs::{NoObserver, Observer};
 use phalanx_transport::{Network, Seams, SystemEntropy, TlsProvider, TokioNetwork};
 
+use crate::meter::{Meter, SystemMeter};
 use crate::spawn::TokioSpawn;
 use crate::store::{MemoryStore, Store};
 
@@ -54,6 +55,8 @@ pub struct Environment {
     pub cores: NonZeroUsize,
     /// Who is told what workers decide, such as a checker.
     pub observer: Arc<dyn Observer>,
+    /// How full the machine is; `None` where nobody is to know.
+    pub meter: Option<Arc<dyn Meter>>,
 }
 
 impl Environment {
@@ -74,6 +77,7 @@ impl Environment {
             spawn: Arc::new(TokioSpawn::new()?),
             cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             observer: Arc::new(NoObserver),
+            meter: Some(Arc::new(SystemMeter::new())),
         })
     }
 
@@ -85,6 +89,13 @@ impl Environment {
             tls: self.tls.clone(),
             spawn: self.spawn.clone(),
         }
+    }
+
+    /// The same with another meter.
+    #[must_use]
+    pub fn with_meter(mut self, meter: impl Meter) -> Self {
+        self.meter = Some(Arc::new(meter));
+        self
     }
 
     /// The same with another store.

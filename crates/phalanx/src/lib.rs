@@ -16,6 +16,7 @@ mod formation;
 mod gossip;
 mod links;
 mod mesh;
+mod meter;
 mod news;
 mod node;
 mod operator;
@@ -36,6 +37,7 @@ pub use error::{ConnectError, StartError};
 pub use events::{ClusterEvent, ClusterEvents, NumberedEvent};
 pub use formation::Formation;
 pub use mesh::{DiscoveryView, SocketView};
+pub use meter::{Meter, SystemMeter};
 pub use news::PublishError;
 pub use operator::{Operator, OperatorError, OperatorListener, OperatorStream};
 pub use spawn::TokioSpawn;
@@ -43,7 +45,7 @@ pub use store::{FileStore, MemoryStore, Store, StoreError};
 pub use worker::{Worker, WorkerBuilder};
 
 pub use phalanx_base::{
-    Address, AddressList, Boot, Entropy, Fence, Generation, Labels, NodeId, NodeStatus, Role,
+    Address, AddressList, Boot, Entropy, Fence, Generation, Labels, NodeId, NodeStatus, Role, Usage,
 };
 pub use phalanx_discovery::{
     Announcement, Candidate, Candidates, Discover, DiscoverContext, DiscoverError, Refresh, Resolver,
@@ -60,7 +62,7 @@ pub use phalanx_jobs::{
 pub use phalanx_membership::driver::RemoveFailed;
 pub use phalanx_membership::{ClusterView, Event as MemberEvent, Liveness, MemberView};
 pub use phalanx_placement::{
-    Choice, Explanation, Metric, NeverPlaceable, Placement, Plan, Preferences, Purpose, Ranking,
+    Choice, Explanation, Metric, Metrics, NeverPlaceable, Placement, Plan, Preferences, Purpose, Ranking,
     Requirements, Selector,
 };
 pub use phalanx_transport::{

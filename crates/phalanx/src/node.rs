@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::carrier::{carrier, link_id, stream};
 use crate::gossip::Gossip;
 use crate::links::LinkTable;
+use crate::meter::Meter;
 use crate::news::News;
 use crate::operator::Operators;
 use crate::setup::stored;
@@ -243,6 +244,14 @@ impl Node {
     pub(crate) fn end(&self) {
         self.endpoint.close(CloseReason::Dropped);
         self.spawn.stop_soon();
+    }
+
+    /// Tells how full the machine is, for as long as the node runs.
+    pub(crate) fn start_meter(&self, meter: Option<Arc<dyn Meter>>) {
+        if let Some(meter) = meter {
+            let work = crate::meter::report(self.worker.clone(), meter, self.spawn.clone());
+            self.spawn.spawn(Box::pin(work));
+        }
     }
 
     /// Closes every link once its peer has what was sent to it, and ends all work of this node.

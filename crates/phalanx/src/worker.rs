@@ -180,6 +180,7 @@ impl WorkerBuilder {
         dial.set_node(&node);
         node.spawn.spawn(Box::pin(node.clone().accept_links()));
         node.spawn.spawn(Box::pin(record_worker(log.clone(), node.boot.node.clone(), worker.view())));
+        node.start_meter(base.environment.meter);
         node.spawn.spawn(Box::pin(discovery.run()));
         node.spawn.spawn(Box::pin(peers.feed(worker)));
         Ok(Worker { node: Arc::new(Running(node)), log })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use phalanx::NodeId;
+use phalanx::{NodeId, Usage};
 use phalanx_operator::{Member, Node, NodeDetails, Nodes, Part};
 use serde_json::json;
 
@@ -121,6 +121,15 @@ fn table(rows: &Rows<'_>) -> Table {
     table
 }
 
+/// How full a worker is, as far as it says.
+fn usage(usage: &Usage) -> String {
+    let Usage { memory_percent, cpu_percent, load_percent, disk_percent } = usage;
+    let parts =
+        [("memory", memory_percent), ("cpu", cpu_percent), ("load", load_percent), ("disk", disk_percent)];
+    let known = parts.iter().filter_map(|(name, percent)| Some(format!("{name} {} %", (**percent)?)));
+    known.collect::<Vec<_>>().join(", ")
+}
+
 fn description(details: &NodeDetails) -> String {
     let mut lines = vec![format!("node      {}", details.node)];
     let mut say = |name: &str, value: String| lines.push(format!("{name:<10}{value}"));
@@ -131,6 +140,7 @@ fn description(details: &NodeDetails) -> String {
         say("owner", format!("{} (fence {})", worker.owner, worker.fence));
         say("labels", worker.labels.to_string());
         say("classes", worker.classes.join(" "));
+        say("usage", usage(&worker.usage));
     }
     if let Some(lost) = details.lost {
         say("status", format!("{} (lost)", json::word(lost)));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use phalanx::NodeStatus;
+use phalanx::{NodeStatus, Usage};
 use phalanx_operator::{Event, EventKind, Formation, Joined, Member, Node, NodeDetails, Part, Status};
 use serde_json::{Map, Value, json};
 
@@ -103,8 +103,19 @@ pub(crate) fn node(worker: Option<&Node>, as_member: Option<&Member>) -> Value {
             "tasks": node.tasks,
             "labels": node.labels.to_string(),
             "classes": node.classes,
+            "usage": usage(&node.usage),
         })),
         "control": as_member.map(member),
+    })
+}
+
+/// How full a worker is, in percent; null where it does not say.
+fn usage(usage: &Usage) -> Value {
+    json!({
+        "memory_percent": usage.memory_percent,
+        "cpu_percent": usage.cpu_percent,
+        "load_percent": usage.load_percent,
+        "disk_percent": usage.disk_percent,
     })
 }
 

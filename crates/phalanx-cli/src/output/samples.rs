@@ -1,7 +1,7 @@
 //! Fixed values of which the forms are recorded.
 
 use bytes::Bytes;
-use phalanx::{Boot, Fence, Generation, NodeId, NodeStatus};
+use phalanx::{Boot, Fence, Generation, NodeId, NodeStatus, Usage};
 use phalanx_operator::{
     ControlStatus, Event, EventKind, Formation, Liveness, Member, MemberState, Node, NodeDetails, Nodes,
     Part, SocketStatus, Status, StrategyStatus, Task, WorkerStatus,
@@ -36,6 +36,7 @@ fn worker(name: &str) -> Node {
         tasks: 2,
         labels: "core;group=a".parse().unwrap(),
         classes: vec!["double/1".into(), "phalanx.node/1".into()],
+        usage: Usage { memory_percent: Some(41), cpu_percent: Some(7), ..Usage::default() },
     }
 }
 

@@ -37,6 +37,7 @@ fn redacted(value: &Value) -> Value {
             .map(|(key, value)| match key.as_str() {
                 "generation" | "cluster_id" | "fence" | "owner" | "hosted" => (key.clone(), "...".into()),
                 "addresses" | "sockets" | "discovery" => (key.clone(), "[..]".into()),
+                "usage" => (key.clone(), "{..}".into()),
                 "listen" => (key.clone(), "IP:PORT".into()),
                 _ => (key.clone(), redacted(value)),
             })

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use phalanx_base::{Boot, Fence, Generation, Labels, Lane, NodeId, NodeStatus, Role, planted};
+use phalanx_base::{Boot, Fence, Generation, Labels, Lane, NodeId, NodeStatus, Role, Usage, planted};
 
 use super::events::Followed;
 use super::following::serves_events;
@@ -49,6 +49,7 @@ struct Said {
     tasks: u32,
     labels: Labels,
     classes: Vec<ClassName>,
+    usage: Usage,
 }
 
 /// One worker's proxy. See the module's page.
@@ -148,7 +149,7 @@ impl Proxy {
     /// What is known of the worker, while this node hosts its proxy.
     pub(crate) fn hosted(&self) -> Option<HostedWorker> {
         let (_, fence, generation) = self.serving()?;
-        let Said { tasks, labels, classes } = &self.said;
+        let Said { tasks, labels, classes, usage } = &self.said;
         Some(HostedWorker {
             worker: self.worker.clone(),
             generation,
@@ -157,6 +158,7 @@ impl Proxy {
             tasks: *tasks,
             labels: labels.clone(),
             classes: classes.clone(),
+            usage: *usage,
         })
     }
 
@@ -348,6 +350,7 @@ impl Proxy {
                 }
                 self.set_status(report.status, fx);
             }
+            Message::Gauge(gauge) => self.said.usage = gauge.usage,
             Message::Outcome(outcome) => self.handle_outcome(&outcome.id, outcome.outcome, fx),
             Message::Event(event) => {
                 let task = event.task.clone();
@@ -390,7 +393,8 @@ impl Proxy {
         if let Some(link) = &self.link {
             fx.event(ControlEvent::OpenEventLane(link.link));
         }
-        self.said = Said { tasks: attached.tasks, labels: attached.labels, classes: attached.classes };
+        let Attached { tasks, labels, classes, .. } = attached;
+        self.said = Said { tasks, labels, classes, usage: Usage::default() };
         self.set_status(attached.status, fx);
         self.welcome_events(attached.fence, owners, fx);
         // The plan may have changed while the claim was under way.

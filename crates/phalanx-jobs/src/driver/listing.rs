@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
-use phalanx_base::{Fence, Generation, Labels, NodeId, NodeStatus};
+use phalanx_base::{Fence, Generation, Labels, NodeId, NodeStatus, Usage};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, timeout};
 
@@ -39,6 +39,8 @@ pub struct NodeSummary {
     pub labels: Labels,
     /// The job classes that it runs.
     pub classes: Vec<ClassName>,
+    /// How full it is, as it said last.
+    pub usage: Usage,
 }
 
 /// The workers of a cluster.
@@ -186,8 +188,8 @@ impl ControlService {
 }
 
 fn summary(hosted: HostedWorker, owner: NodeId) -> NodeSummary {
-    let HostedWorker { worker, generation, fence, status, tasks, labels, classes } = hosted;
-    NodeSummary { node: worker, generation, owner, fence, status, tasks, labels, classes }
+    let HostedWorker { worker, generation, fence, status, tasks, labels, classes, usage } = hosted;
+    NodeSummary { node: worker, generation, owner, fence, status, tasks, labels, classes, usage }
 }
 
 #[cfg(test)]
@@ -203,6 +205,7 @@ mod tests {
             tasks: 0,
             labels: Labels::default(),
             classes: Vec::new(),
+            usage: Usage::default(),
         }
     }
 

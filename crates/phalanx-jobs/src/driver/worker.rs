@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, BoxFuture, abortable};
 use futures_util::stream::FuturesUnordered;
-use phalanx_base::{Address, Boot, Fence, Generation, Lane, NodeId, NodeStatus, Spawn};
+use phalanx_base::{Address, Boot, Fence, Generation, Lane, NodeId, NodeStatus, Spawn, Usage};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::operations::{Asked, OperationsHandler, operate};
@@ -71,6 +71,7 @@ pub(super) enum Input {
     Transfer(IncomingTransfer),
     Discovered(Vec<Address>),
     Operation(Asked),
+    Usage(Usage),
 }
 
 pub(super) struct IncomingTransfer {
@@ -131,6 +132,11 @@ impl WorkerService {
     /// Discovery has found these addresses.
     pub async fn discovered(&self, addresses: Vec<Address>) {
         self.tell(Input::Discovered(addresses)).await;
+    }
+
+    /// How full the worker is, for its owner to know.
+    pub async fn set_usage(&self, usage: Usage) {
+        self.tell(Input::Usage(usage)).await;
     }
 
     pub(super) async fn session(&self, link: LinkId, lane: Lane, stream: Stream) {
@@ -318,6 +324,7 @@ impl Driver {
                 // Whoever asked and went away has had it done all the same.
                 let _ = reply.send(operate(&mut self.core, operation));
             }
+            Input::Usage(usage) => self.core.handle_usage(usage),
             Input::Discovered(addresses) => {
                 if let Some((finder, _)) = &mut self.finder {
                     finder.handle_discovered(now(), addresses);

@@ -1,6 +1,6 @@
 //! How any control node learns of all workers: it asks each other one for those that it hosts, a page at a time.
 
-use phalanx_base::{Fence, Generation, Labels, NodeId, NodeStatus};
+use phalanx_base::{Fence, Generation, Labels, NodeId, NodeStatus, Usage};
 use serde::{Deserialize, Serialize};
 
 use super::ClassName;
@@ -42,6 +42,8 @@ pub struct HostedWorker {
     pub labels: Labels,
     /// The job classes that it runs.
     pub classes: Vec<ClassName>,
+    /// How full it is, as it said last.
+    pub usage: Usage,
 }
 
 /// How many bytes of workers one page holds: with one more worker of the greatest size it is still within its cap.

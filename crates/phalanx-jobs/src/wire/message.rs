@@ -1,7 +1,7 @@
 //! The messages of sessions, and those between control nodes.
 
 use bytes::Bytes;
-use phalanx_base::{AddressList, Fence, Generation, Labels, NodeId, NodeStatus, RosterVersion};
+use phalanx_base::{AddressList, Fence, Generation, Labels, NodeId, NodeStatus, RosterVersion, Usage};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +127,15 @@ pub struct Report {
     pub tasks: u32,
     /// The labels, when they have changed.
     pub labels: Option<Labels>,
+}
+
+/// How full the worker is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gauge {
+    /// The fence of this session.
+    pub fence: Fence,
+    /// How full it is.
+    pub usage: Usage,
 }
 
 /// Events of a task have been handled.
@@ -386,7 +395,7 @@ pub struct ForwardOutcome {
 
 messages! {
     Attach(Attach), Attached(Attached), TaskSnapshot(TaskSnapshot), Nack(Nack), Redirect(Redirect), Release(Release),
-    StandDown(StandDown), Beat(Beat), Report(Report), Ack(Ack), Call(Call), Cancel(Cancel), Outcome(OutcomeOf),
+    StandDown(StandDown), Beat(Beat), Report(Report), Gauge(Gauge), Ack(Ack), Call(Call), Cancel(Cancel), Outcome(OutcomeOf),
     Event(Event), Forward(Forward), ForwardCancel(ForwardCancel), ForwardOutcome(ForwardOutcome), Locate(Locate),
     Located(Located), Wanted(Wanted), Offer(Offer), Declined(Declined), List(List),
     Listed(Listed),
@@ -403,6 +412,7 @@ impl Message {
             Self::StandDown(body) => Some(body.fence),
             Self::Beat(body) => Some(body.fence),
             Self::Report(body) => Some(body.fence),
+            Self::Gauge(body) => Some(body.fence),
             Self::Ack(body) => Some(body.fence),
             Self::Call(body) => Some(body.fence),
             Self::Event(body) => Some(body.fence),

@@ -18,8 +18,8 @@ pub use ids::{CallId, CommandStream, TaskId};
 pub use listing::{HostedWorker, List, Listed, PAGE_BYTES_MAX};
 pub use message::{
     Ack, Attach, Attached, Beat, Call, Cancel, ClassName, Event, EventBody, Forward, ForwardCancel,
-    ForwardOutcome, Hosting, Locate, Located, Message, Nack, OnDisconnect, OutcomeOf, Redirect, Release,
-    Report, StandDown, Standby, TaskSnapshot, Verb,
+    ForwardOutcome, Gauge, Hosting, Locate, Located, Message, Nack, OnDisconnect, OutcomeOf, Redirect,
+    Release, Report, StandDown, Standby, TaskSnapshot, Verb,
 };
 pub use news::{NEWS_BYTES_MAX, NEWS_NAME_BYTES_MAX, News, Published};
 pub use opening::{Chunk, Opening, Receipt, TransferEnd, TransferId, TransferReply};

@@ -80,6 +80,8 @@ kinds! {
     Report = 18, Control, ToControl, true, MEDIUM_BYTES;
     /// Events up to a number have been handled.
     Ack = 19, Control, ToWorker, true, CHECKPOINT_BYTES_MAX + ENVELOPE_BYTES;
+    /// How full the worker is, when that has changed.
+    Gauge = 20, Control, ToControl, true, SMALL_BYTES;
     /// Work for the worker. The worker itself answers one under another fence.
     Call = 30, Request, ToWorker, false, PAYLOAD_BYTES_MAX + ENVELOPE_BYTES;
     /// The caller of a call went away.
@@ -152,6 +154,7 @@ mod tests {
             Kind::Nack,
             Kind::StandDown,
             Kind::Report,
+            Kind::Gauge,
             Kind::Outcome,
             Kind::Event,
             Kind::TransferReply,

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use phalanx_base::{Boot, Fence, Generation, Labels, NodeId, NodeStatus, Role};
+use phalanx_base::{Boot, Fence, Generation, Labels, NodeId, NodeStatus, Role, Usage};
 
 use crate::begun::BegunTable;
 use crate::config::{Config, DISCONNECT_GRACE};
@@ -130,6 +130,9 @@ pub struct WorkerCore {
     flowing: bool,
     /// Whether the present owner knows the labels.
     labels_told: bool,
+    /// How full the worker is, and what the present owner knows of that.
+    usage: Usage,
+    usage_told: Option<Usage>,
     /// How many of the running calls are requests.
     running_requests: usize,
     transmits: VecDeque<Transmit>,
@@ -170,6 +173,8 @@ impl WorkerCore {
             outbox,
             flowing: false,
             labels_told: true,
+            usage: Usage::default(),
+            usage_told: None,
             running_requests: 0,
             transmits: VecDeque::new(),
             events: VecDeque::new(),

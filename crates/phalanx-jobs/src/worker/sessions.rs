@@ -2,14 +2,22 @@
 
 use std::time::Instant;
 
-use phalanx_base::{Boot, Fence, Lane, Role, planted};
+use phalanx_base::{Boot, Fence, Lane, Role, Usage, planted};
 
 use super::{WorkerCore, WorkerEvent};
 use crate::ownership::Verdict;
 use crate::session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};
-use crate::wire::{Attach, Attached, Frame, HandoverToken, Message, Nack, Release, Report, StandDown};
+use crate::wire::{Attach, Attached, Frame, Gauge, HandoverToken, Message, Nack, Release, Report, StandDown};
+
+/// From how many percent on a change of a worker's usage is told: less would choose no other worker.
+const USAGE_NEWS_PERCENT: u8 = 5;
 
 impl WorkerCore {
+    /// How full the worker is now. Its owner learns of it with the next report, where it has changed by five percent or more.
+    pub fn handle_usage(&mut self, usage: Usage) {
+        self.usage = usage;
+    }
+
     /// A control node has opened a session over a link.
     pub fn handle_session(&mut self, now: Instant, link: LinkId, control: Boot) {
         let worker = &self.identity.boot.node;
@@ -122,7 +130,7 @@ impl WorkerCore {
     /// Tells a new owner everything that it must know. What is not acknowledged is sent again, once the owner has given
     /// its first sign of life: lanes overtake each other, and an event must not come before the owner knows its log.
     fn welcome(&mut self, link: LinkId, fence: Fence) {
-        (self.flowing, self.labels_told) = (false, true);
+        (self.flowing, self.labels_told, self.usage_told) = (false, true, None);
         #[cfg(phalanx_planted)]
         if planted!("forgotten-outbox") {
             self.outbox.forget_unsent();
@@ -139,6 +147,16 @@ impl WorkerCore {
         self.send(link, attached);
         for snapshot in snapshots {
             self.send(link, snapshot);
+        }
+        self.gauge(link, fence);
+    }
+
+    /// Tells the owner how full the worker is, where that is news.
+    fn gauge(&mut self, link: LinkId, fence: Fence) {
+        let known = self.usage_told.unwrap_or_default();
+        if !self.usage.is_near(&known, USAGE_NEWS_PERCENT) {
+            self.usage_told = Some(self.usage);
+            self.send(link, Gauge { fence, usage: self.usage });
         }
     }
 
@@ -206,6 +224,7 @@ impl WorkerCore {
         let labels = (!self.labels_told).then(|| self.identity.labels.clone());
         self.labels_told = true;
         self.send(link, Report { fence, status: self.status, tasks, labels });
+        self.gauge(link, fence);
     }
 
     fn close(&mut self, now: Instant, link: LinkId, why: &'static str) {

@@ -179,3 +179,30 @@ fn a_call_without_time_left_never_begins() {
     assert_eq!(sent(&mut worker), [Message::Outcome(crate::wire::OutcomeOf { id, outcome })]);
     assert_eq!(worker.running_tasks(), 0);
 }
+
+#[test]
+fn usage_is_told_when_it_is_news_and_anew_to_each_owner() {
+    let now = Instant::now();
+    let mut worker = attached(now, Config::default());
+    let gauges = |worker: &mut WorkerCore| {
+        let sent = sent(worker).into_iter();
+        let gauges = sent.filter_map(|message| match message {
+            Message::Gauge(gauge) => gauge.usage.cpu_percent,
+            _ => None,
+        });
+        gauges.collect::<Vec<u8>>()
+    };
+    let usage = |cpu| Usage { cpu_percent: Some(cpu), ..Usage::default() };
+    let mut at = now;
+    for (cpu, told) in [(40, vec![40]), (44, vec![]), (45, vec![45]), (45, vec![])] {
+        worker.handle_usage(usage(cpu));
+        at += 2 * Config::default().beat_interval;
+        worker.handle_frame(at, LinkId(1), Lane::Control, &beat(1)).unwrap();
+        worker.handle_timeout(at);
+        assert_eq!(gauges(&mut worker), told, "{cpu}");
+    }
+    worker.handle_link_lost(at, LinkId(1));
+    worker.handle_session(at, LinkId(2), boot("a"));
+    worker.handle_frame(at, LinkId(2), Lane::Control, &attach()).unwrap();
+    assert_eq!(gauges(&mut worker), [45], "an owner that knows nothing is told at once");
+}

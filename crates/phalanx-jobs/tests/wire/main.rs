@@ -119,6 +119,7 @@ fn the_rules_of_the_table_are_what_they_were() {
             (17, 1, true, medium),
             (18, 1, true, medium),
             (19, 1, true, checkpoint),
+            (20, 1, true, small),
             (30, 2, false, payload),
             (31, 2, false, small),
             (32, 2, false, payload),

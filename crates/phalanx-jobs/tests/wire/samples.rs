@@ -1,7 +1,7 @@
 //! One of everything that travels: each kind of frame, and each variant of each enum in one.
 
 use bytes::Bytes;
-use phalanx_base::{Boot, Fence, Generation, NodeId, NodeStatus, RosterVersion};
+use phalanx_base::{Boot, Fence, Generation, NodeId, NodeStatus, RosterVersion, Usage};
 use phalanx_jobs::wire::*;
 use phalanx_jobs::{Cap, Outcome, Reason, TaskEnd};
 
@@ -153,6 +153,8 @@ fn of_ownership() -> Vec<Message> {
         [Launching, Connecting, Ready, Standby, Stopping, Stopped, NotConnected]
             .map(|status| Report { fence, status, tasks: 0, labels: None }.into()),
     );
+    let usage = Usage { memory_percent: Some(7), disk_percent: Some(100), ..Usage::default() };
+    messages.push(Gauge { fence, usage }.into());
     messages
 }
 
@@ -206,6 +208,7 @@ fn between_controls() -> Vec<Message> {
         tasks: 300,
         labels: "core;group=group1".parse().expect("samples are well-formed"),
         classes: vec![class()],
+        usage: Usage { cpu_percent: Some(93), ..Usage::default() },
     };
     vec![
         Wanted { worker: worker.clone(), generation }.into(),

@@ -1,7 +1,7 @@
 //! Any message that the types allow.
 
 use bytes::Bytes;
-use phalanx_base::{AddressList, Boot, Fence, Generation, Labels, NodeId, NodeStatus, RosterVersion};
+use phalanx_base::{AddressList, Boot, Fence, Generation, Labels, NodeId, NodeStatus, RosterVersion, Usage};
 use phalanx_jobs::wire::*;
 use phalanx_jobs::{Cap, Outcome, Reason, TaskEnd};
 use proptest::collection::vec;
@@ -169,6 +169,7 @@ fn of_ownership() -> impl Strategy<Value = Message> {
         .into()),
         (fence(), status(), any::<u32>(), option::of(labels()))
             .prop_map(|(fence, status, tasks, labels)| Report { fence, status, tasks, labels }.into()),
+        (fence(), usage()).prop_map(|(fence, usage)| Gauge { fence, usage }.into()),
     ]
 }
 
@@ -232,8 +233,8 @@ fn between_controls() -> impl Strategy<Value = Message> {
 
 fn hosted() -> impl Strategy<Value = HostedWorker> {
     let classes = prop::collection::vec(class(), 0..3);
-    (node(), generation(), fence(), status(), any::<u32>(), labels(), classes).prop_map(
-        |(worker, generation, fence, status, tasks, labels, classes)| HostedWorker {
+    (node(), generation(), fence(), status(), any::<u32>(), labels(), classes, usage()).prop_map(
+        |(worker, generation, fence, status, tasks, labels, classes, usage)| HostedWorker {
             worker,
             generation,
             fence,
@@ -241,8 +242,18 @@ fn hosted() -> impl Strategy<Value = HostedWorker> {
             tasks,
             labels,
             classes,
+            usage,
         },
     )
+}
+
+fn usage() -> impl Strategy<Value = Usage> {
+    any::<[Option<u8>; 4]>().prop_map(|[memory_percent, cpu_percent, load_percent, disk_percent]| Usage {
+        memory_percent,
+        cpu_percent,
+        load_percent,
+        disk_percent,
+    })
 }
 
 pub(crate) fn message() -> impl Strategy<Value = Message> {

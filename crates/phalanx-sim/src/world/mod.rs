@@ -258,6 +258,8 @@ impl World {
             // Two, so that what several shards do to each other is seen as well.
             cores: NonZeroUsize::MIN.saturating_add(1),
             observer: Arc::new(Recorder(self.history.clone())),
+            // What the real machine has to do would make a difference.
+            meter: None,
         }
     }
 
