@@ -5,9 +5,11 @@
 //! refused for as long as this node remembers a later one, whether that has a link or not.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use phalanx_base::{Boot, Generation, NodeId};
-use phalanx_transport::Link;
+use phalanx_base::{Boot, Generation, NodeId, Role};
+use phalanx_transport::{Admit, Link, Refusal};
+use tokio::sync::Mutex as AsyncMutex;
 
 /// The links of a node, one a peer.
 pub(crate) struct LinkTable {
@@ -20,6 +22,54 @@ pub(crate) struct LinkTable {
 /// How many peers' boots are remembered: as many as a control node has workers at most. A peer beyond that is judged by
 /// its link alone.
 const KNOWN_MAX: usize = 131_072;
+
+/// How many peers' links can be told of at the same time, at best: a node that a flood of workers dials has no one queue.
+const TELLERS: usize = 64;
+
+/// The table of links: whoever dials or accepts looks into it for a moment. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct SharedLinks(Arc<Shared>);
+
+struct Shared {
+    table: Mutex<LinkTable>,
+    /// Whoever tells of a link of a peer holds the one that the peer's name leads to.
+    tellers: [AsyncMutex<()>; TELLERS],
+}
+
+impl SharedLinks {
+    pub(crate) fn new(table: LinkTable) -> Self {
+        let tellers = std::array::from_fn(|_| AsyncMutex::default());
+        Self(Arc::new(Shared { table: Mutex::new(table), tellers }))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, LinkTable> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells everybody of a link, unless another one has taken its place. Of two links to one peer the one that stays is so
+    /// always told last: else whoever was told of the other one after it would go on with that, and have none when it closes.
+    /// Says whether it was told.
+    pub(crate) async fn tell_of(&self, link: &Link, tell: impl Future<Output = ()>) -> bool {
+        let name = link.peer().boot.node.as_str();
+        let teller = name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let _turn = self.0.tellers[teller % TELLERS].lock().await;
+        let is_current = self.lock().is_current(link);
+        if is_current {
+            tell.await;
+        }
+        is_current
+    }
+}
+
+impl Admit for SharedLinks {
+    /// A peer of which a later boot is known is an earlier one: it must not take its place.
+    fn admit(&self, peer: &Boot, _: Role) -> Result<(), Refusal> {
+        match self.lock().generation(&peer.node) {
+            Some(known) if known > peer.generation => Err(Refusal::Stale { known }),
+            _ => Ok(()),
+        }
+    }
+}
 
 /// What becomes of a new link.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,10 +122,14 @@ impl LinkTable {
         }
     }
 
+    /// Whether this is the link that its peer has here.
+    fn is_current(&self, link: &Link) -> bool {
+        self.links.get(&link.peer().boot.node).is_some_and(|present| present.id() == link.id())
+    }
+
     pub(crate) fn remove(&mut self, link: &Link) {
-        let node = &link.peer().boot.node;
-        if self.links.get(node).is_some_and(|present| present.id() == link.id()) {
-            self.links.remove(node);
+        if self.is_current(link) {
+            self.links.remove(&link.peer().boot.node);
         }
     }
 
@@ -95,6 +149,7 @@ impl LinkTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use phalanx_transport::Peer;
 
     fn boot(name: &str, generation: u64) -> Boot {
         Boot { node: NodeId::new(name).unwrap(), generation: Generation::from_u64(generation) }
@@ -108,6 +163,36 @@ mod tests {
         assert_eq!(a.choose((&boot("b", 1), false), (&boot("b", 1), true)), Choice::Take);
         assert_eq!(b.choose((&boot("a", 1), false), (&boot("a", 1), true)), Choice::Refuse);
         assert_eq!(b.choose((&boot("a", 1), true), (&boot("a", 1), false)), Choice::Take);
+    }
+
+    /// A link to a peer, in memory; its other end is kept for as long.
+    fn link(to: &str, dialled: bool) -> (Link, Link) {
+        let peer =
+            |name, dialled| Peer { boot: boot(name, 1), role: Role::Control, remote: None, dialled, wire: 1 };
+        Link::pair(peer("a", !dialled), peer(to, dialled))
+    }
+
+    #[tokio::test]
+    async fn the_link_that_stays_is_told_last_whoever_was_quicker() {
+        let links = SharedLinks::new(LinkTable::new(boot("a", 1).node));
+        let ((first, _first_end), (second, _second_end)) = (link("b", false), link("b", true));
+        assert!(matches!(links.lock().insert(first.clone()), Ok(None)));
+        let told = Mutex::new(Vec::new());
+        let note = |what| told.lock().unwrap().push(what);
+        let (go_on, may_go_on) = tokio::sync::oneshot::channel::<()>();
+        let tell_first = links.tell_of(&first, async {
+            may_go_on.await.unwrap();
+            note("first");
+        });
+        let tell_second = async {
+            // It takes the place of the first one while that is being told, and waits for its turn.
+            assert!(matches!(links.lock().insert(second.clone()), Ok(Some(_))));
+            let told = links.tell_of(&second, async { note("second") });
+            tokio::join!(told, async { go_on.send(()).unwrap() }).0
+        };
+        assert_eq!(tokio::join!(tell_first, tell_second), (true, true));
+        assert!(!links.tell_of(&first, async { note("first again") }).await, "it has been replaced");
+        assert_eq!(*told.lock().unwrap(), ["first", "second"]);
     }
 
     #[test]

@@ -3,17 +3,17 @@
 //! The difference is data: a control node has a [`ControlSide`], a worker has none.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use phalanx_base::{Boot, Generation, NodeId, Role};
 use phalanx_jobs::{Accepted, Carrier, ControlService, Operation, Spawn, Stream, WorkerService, accept};
-use phalanx_transport::{Admit, CloseReason, Endpoint, Link, LinkLost, Peer, Refusal};
+use phalanx_transport::{CloseReason, Endpoint, Link, LinkLost, Peer};
 use tokio::sync::mpsc;
 
 use crate::carrier::{carrier, link_id, stream};
 use crate::gossip::Gossip;
-use crate::links::LinkTable;
+use crate::links::SharedLinks;
 use crate::meter::Meter;
 use crate::news::News;
 use crate::operator::Operators;
@@ -53,30 +53,6 @@ pub(crate) struct Node {
     pub(crate) store: Arc<dyn Store>,
 }
 
-/// The table of links: whoever dials or accepts looks into it for a moment.
-#[derive(Clone)]
-pub(crate) struct SharedLinks(Arc<Mutex<LinkTable>>);
-
-impl SharedLinks {
-    pub(crate) fn new(table: LinkTable) -> Self {
-        Self(Arc::new(Mutex::new(table)))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, LinkTable> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Admit for SharedLinks {
-    /// A peer of which a later boot is known is an earlier one: it must not take its place.
-    fn admit(&self, peer: &Boot, _: Role) -> Result<(), Refusal> {
-        match self.lock().generation(&peer.node) {
-            Some(known) if known > peer.generation => Err(Refusal::Stale { known }),
-            _ => Ok(()),
-        }
-    }
-}
-
 impl Node {
     /// Takes in the links of those who dial, until the endpoint is closed.
     pub(crate) async fn accept_links(self: Arc<Self>) {
@@ -113,18 +89,8 @@ impl Node {
         let peer = link.peer().clone();
         tracing::debug!(peer = %peer.boot, role = %peer.role, "a link is up");
         let carrier = carrier(link.clone());
-        if peer.role == Role::Control {
-            self.worker.link_up(carrier.clone()).await;
-        }
-        if self.control.is_some() {
-            self.spawn.spawn(Box::pin(self.news.link_up(carrier.clone())));
-        }
-        if let Some(control) = &self.control {
-            control.service.link_up(carrier.clone()).await;
-            if peer.role == Role::Control {
-                let syncs = control.gossip.link_up(link.clone(), carrier.clone()).await;
-                self.spawn.spawn(Box::pin(syncs));
-            }
+        if !self.links.tell_of(&link, self.tell_up(&link, &carrier)).await {
+            return tracing::debug!(peer = %peer.boot, "a link was replaced before anybody knew of it");
         }
         let lost = self.serve(&link, &carrier).await;
         tracing::debug!(peer = %peer.boot, %lost, "a link is lost");
@@ -141,6 +107,20 @@ impl Node {
                 let _ = control.lost_workers.try_send(LostWorker { node: peer.boot.node.clone(), socket });
             }
             control.gossip.link_lost(&peer.boot, carrier.id(), &lost).await;
+        }
+    }
+
+    async fn tell_up(&self, link: &Link, carrier: &Arc<dyn Carrier>) {
+        let is_control = link.peer().role == Role::Control;
+        if is_control {
+            self.worker.link_up(carrier.clone()).await;
+        }
+        let Some(control) = &self.control else { return };
+        self.spawn.spawn(Box::pin(self.news.link_up(carrier.clone())));
+        control.service.link_up(carrier.clone()).await;
+        if is_control {
+            let syncs = control.gossip.link_up(link.clone(), carrier.clone()).await;
+            self.spawn.spawn(Box::pin(syncs));
         }
     }
 

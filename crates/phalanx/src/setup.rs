@@ -11,8 +11,7 @@ use phalanx_transport::{BindError, ClusterId, Credential, Endpoint, LocalNode};
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::error::StartError;
-use crate::links::LinkTable;
-use crate::node::SharedLinks;
+use crate::links::{LinkTable, SharedLinks};
 use crate::spawn::NodeSpawn;
 
 /// What both builders offer, written once.
