@@ -70,7 +70,10 @@ fn name(missing: &[&Server], namespaces: Option<&str>) -> Vec<LeftOut> {
     };
     for server in missing {
         for binary in server.binaries {
-            add(binary, format!("{} is missing (Debian: apt-get install {})", server.program, server.package));
+            add(
+                binary,
+                format!("{} is missing (Debian: apt-get install {})", server.program, server.package),
+            );
         }
     }
     if let Some(reason) = namespaces {
