@@ -29,17 +29,33 @@ pub(crate) enum StreamEvent {
 }
 
 enum Done {
-    Opened(LinkId, Lane, Result<Stream, CarrierLost>),
-    Read(LinkId, Lane, Box<dyn FrameSource>, Result<Option<Frame>, CarrierLost>),
-    Written(LinkId, Lane, Box<dyn FrameSink>, Result<(), CarrierLost>),
+    Opened(StreamKey, Result<Stream, CarrierLost>),
+    Read(StreamKey, Box<dyn FrameSource>, Result<Option<Frame>, CarrierLost>),
+    Written(StreamKey, Box<dyn FrameSink>, Result<(), CarrierLost>),
 }
 
-#[derive(Default)]
+/// One stream. A lane that is closed and opened again has another one, with which what is still under way on the first must
+/// not be mixed up: the opening of the second would be written to the first.
+#[derive(Debug, Clone, Copy)]
+struct StreamKey {
+    link: LinkId,
+    lane: Lane,
+    number: u64,
+}
+
 struct LaneState {
+    /// Which stream it is.
+    number: u64,
     /// Here while nothing is being written.
     sink: Option<Box<dyn FrameSink>>,
     waiting: Vec<Frame>,
     waiting_bytes: usize,
+}
+
+impl LaneState {
+    fn new(number: u64) -> Self {
+        Self { number, sink: None, waiting: Vec::new(), waiting_bytes: 0 }
+    }
 }
 
 struct Link {
@@ -51,12 +67,14 @@ struct Link {
 pub(crate) struct Streams {
     opening: Option<Opening>,
     links: BTreeMap<LinkId, Link>,
+    /// The number of the last stream.
+    last: u64,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
 impl Streams {
     pub(crate) fn new(opening: Option<Opening>) -> Self {
-        Self { opening, links: BTreeMap::new(), work: FuturesUnordered::new() }
+        Self { opening, links: BTreeMap::new(), last: 0, work: FuturesUnordered::new() }
     }
 
     pub(crate) fn add_link(&mut self, carrier: Arc<dyn Carrier>) {
@@ -74,23 +92,45 @@ impl Streams {
 
     /// A stream that the peer has opened. A second one on the same lane takes the place of the first.
     pub(crate) fn insert(&mut self, link: LinkId, lane: Lane, stream: Stream) {
+        let number = self.next_number();
         let Some(state) = self.links.get_mut(&link) else { return };
-        state.lanes.entry(lane).or_default().sink = Some(stream.sink);
-        self.read(link, lane, stream.source);
-        self.write(link, lane);
+        let lane_state = state.lanes.entry(lane).or_insert_with(|| LaneState::new(number));
+        lane_state.number = number;
+        self.start(StreamKey { link, lane, number }, stream);
+    }
+
+    /// Begins to use the stream that a lane has now.
+    fn start(&mut self, key: StreamKey, stream: Stream) {
+        let Some(state) = self.state_of(key) else { return };
+        state.sink = Some(stream.sink);
+        self.read(key, stream.source);
+        self.write(key.link, key.lane);
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// The state of a lane, if it still has this stream.
+    fn state_of(&mut self, key: StreamKey) -> Option<&mut LaneState> {
+        let state = self.links.get_mut(&key.link)?.lanes.get_mut(&key.lane)?;
+        (state.number == key.number).then_some(state)
     }
 
     /// Opens a lane, if it is not open.
     pub(crate) fn open(&mut self, link: LinkId, lane: Lane) {
+        let number = self.next_number();
         let Some(state) = self.links.get_mut(&link) else { return };
         if state.lanes.contains_key(&lane) {
             return;
         }
-        let mut lane_state = LaneState::default();
+        let mut lane_state = LaneState::new(number);
         if let Some(opening) = &self.opening {
             lane_state.waiting.push(opening.to_frame());
             let opened = state.carrier.open(lane);
-            self.work.push(Box::pin(async move { Done::Opened(link, lane, opened.await) }));
+            let key = StreamKey { link, lane, number };
+            self.work.push(Box::pin(async move { Done::Opened(key, opened.await) }));
         }
         state.lanes.insert(lane, lane_state);
     }
@@ -121,43 +161,45 @@ impl Streams {
 
     fn handle(&mut self, done: Done) -> Option<StreamEvent> {
         match done {
-            Done::Opened(link, lane, Ok(stream)) => {
-                self.insert(link, lane, stream);
+            Done::Opened(key, Ok(stream)) => {
+                self.start(key, stream);
                 None
             }
-            Done::Read(link, lane, source, Ok(Some(frame))) => {
-                if !self.links.contains_key(&link) {
+            Done::Read(key, source, Ok(Some(frame))) => {
+                if !self.links.contains_key(&key.link) {
                     return None;
                 }
-                self.read(link, lane, source);
-                Some(StreamEvent::Frame(link, lane, frame))
+                self.read(key, source);
+                Some(StreamEvent::Frame(key.link, key.lane, frame))
             }
-            Done::Read(link, lane, _, Ok(None)) => {
+            Done::Read(key, _, Ok(None)) => {
                 // The peer has finished the stream in order; a session over it starts with a new one.
-                if let Some(state) = self.links.get_mut(&link) {
-                    state.lanes.remove(&lane);
+                if self.state_of(key).is_some()
+                    && let Some(link) = self.links.get_mut(&key.link)
+                {
+                    link.lanes.remove(&key.lane);
                 }
                 None
             }
-            Done::Written(link, lane, sink, Ok(())) => {
-                if let Some(state) = self.links.get_mut(&link).and_then(|link| link.lanes.get_mut(&lane)) {
-                    state.sink.get_or_insert(sink);
-                    self.write(link, lane);
+            Done::Written(key, sink, Ok(())) => {
+                if let Some(state) = self.state_of(key) {
+                    state.sink = Some(sink);
+                    self.write(key.link, key.lane);
                 }
                 None
             }
-            Done::Opened(link, _, Err(CarrierLost))
-            | Done::Read(link, _, _, Err(CarrierLost))
-            | Done::Written(link, _, _, Err(CarrierLost)) => {
-                self.links.contains_key(&link).then_some(StreamEvent::Lost(link))
+            Done::Opened(key, Err(CarrierLost))
+            | Done::Read(key, _, Err(CarrierLost))
+            | Done::Written(key, _, Err(CarrierLost)) => {
+                self.links.contains_key(&key.link).then_some(StreamEvent::Lost(key.link))
             }
         }
     }
 
-    fn read(&mut self, link: LinkId, lane: Lane, mut source: Box<dyn FrameSource>) {
+    fn read(&mut self, key: StreamKey, mut source: Box<dyn FrameSource>) {
         self.work.push(Box::pin(async move {
             let result = source.next().await;
-            Done::Read(link, lane, source, result)
+            Done::Read(key, source, result)
         }));
     }
 
@@ -172,9 +214,148 @@ impl Streams {
         let Some(mut sink) = state.sink.take() else { return };
         let frames = std::mem::take(&mut state.waiting);
         state.waiting_bytes = 0;
+        let key = StreamKey { link, lane, number: state.number };
         self.work.push(Box::pin(async move {
             let result = sink.send(&frames).await;
-            Done::Written(link, lane, sink, result)
+            Done::Written(key, sink, result)
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures_util::FutureExt;
+    use phalanx_base::{Boot, Generation, NodeId, Role};
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    const LINK: LinkId = LinkId(1);
+
+    /// What was written, by the stream that it was written to.
+    type Written = Arc<Mutex<Vec<(usize, u8)>>>;
+
+    /// A carrier whose first stream writes, and whose second one opens, only when it is let to.
+    struct Slow {
+        peer: Boot,
+        opened: Mutex<usize>,
+        written: Written,
+        first_may_write: Arc<Notify>,
+        first_ends: Arc<Notify>,
+        second_may_open: Arc<Notify>,
+    }
+
+    struct Sink {
+        stream: usize,
+        written: Written,
+        may_write: Option<Arc<Notify>>,
+    }
+
+    impl FrameSink for Sink {
+        fn send<'a>(&'a mut self, frames: &'a [Frame]) -> BoxFuture<'a, Result<(), CarrierLost>> {
+            async move {
+                if let Some(may_write) = &self.may_write {
+                    may_write.notified().await;
+                }
+                let frames = frames.iter().map(|frame| (self.stream, frame.kind));
+                self.written.lock().unwrap().extend(frames);
+                Ok(())
+            }
+            .boxed()
+        }
+
+        fn finish(&mut self) {}
+    }
+
+    /// Says nothing until it ends.
+    struct Source(Option<Arc<Notify>>);
+
+    impl FrameSource for Source {
+        fn next(&mut self) -> BoxFuture<'_, Result<Option<Frame>, CarrierLost>> {
+            async move {
+                match &self.0 {
+                    Some(ends) => ends.notified().await,
+                    None => std::future::pending().await,
+                }
+                Ok(None)
+            }
+            .boxed()
+        }
+    }
+
+    impl Carrier for Slow {
+        fn id(&self) -> LinkId {
+            LINK
+        }
+
+        fn peer(&self) -> &Boot {
+            &self.peer
+        }
+
+        fn role(&self) -> Role {
+            Role::Worker
+        }
+
+        fn open(&self, _: Lane) -> BoxFuture<'static, Result<Stream, CarrierLost>> {
+            let mut opened = self.opened.lock().unwrap();
+            *opened += 1;
+            let (stream, is_first) = (*opened, *opened == 1);
+            let may_write = is_first.then(|| self.first_may_write.clone());
+            let sink = Box::new(Sink { stream, written: self.written.clone(), may_write });
+            let source = Box::new(Source(is_first.then(|| self.first_ends.clone())));
+            let second_may_open = self.second_may_open.clone();
+            async move {
+                if !is_first {
+                    second_may_open.notified().await;
+                }
+                Ok(Stream { sink, source })
+            }
+            .boxed()
+        }
+
+        fn close(&self, _: &str) {}
+    }
+
+    /// Lets everything happen that can.
+    async fn settle(streams: &mut Streams) {
+        for _ in 0..10 {
+            assert!(streams.next().now_or_never().is_none(), "nothing is said here");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_is_opened_again_begins_with_its_opening_on_its_own_stream() {
+        let written = Written::default();
+        let [first_may_write, first_ends, second_may_open] = std::array::from_fn(|_| Arc::new(Notify::new()));
+        let carrier = Slow {
+            peer: Boot { node: NodeId::new("w").unwrap(), generation: Generation::from_u64(1) },
+            opened: Mutex::default(),
+            written: written.clone(),
+            first_may_write: first_may_write.clone(),
+            first_ends: first_ends.clone(),
+            second_may_open: second_may_open.clone(),
+        };
+        let frame = |kind| Frame { kind, body: bytes::Bytes::new() };
+        let mut streams = Streams::new(Some(Opening::Session));
+        streams.add_link(Arc::new(carrier));
+        assert!(streams.push(LINK, Lane::Control, frame(7)));
+        settle(&mut streams).await;
+        // The peer ends the stream while something is still being written to it, and the lane is wanted again.
+        first_ends.notify_one();
+        settle(&mut streams).await;
+        assert!(streams.push(LINK, Lane::Control, frame(8)));
+        first_may_write.notify_one();
+        settle(&mut streams).await;
+        second_may_open.notify_one();
+        settle(&mut streams).await;
+        let opening = Opening::Session.to_frame().kind;
+        let mut expected = vec![(1, opening), (1, 7), (2, opening), (2, 8)];
+        let mut found = written.lock().unwrap().clone();
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected);
     }
 }
