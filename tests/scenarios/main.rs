@@ -8,13 +8,19 @@ mod choosing;
 mod discovering;
 mod drain;
 mod failures;
+#[cfg(unix)]
+mod files;
 mod forwarding;
+mod functions;
 mod joins;
+mod kv;
 mod mass_failure;
 mod news;
 mod operations;
 mod operators;
 mod owner_crash;
+#[cfg(target_os = "linux")]
+mod process;
 mod refusals;
 mod restarts;
 mod stored;

@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(all(feature = "files", unix))]
+pub mod files;
+#[cfg(feature = "functions")]
+pub mod functions;
+#[cfg(feature = "kv")]
+pub mod kv;
+#[cfg(all(feature = "process", target_os = "linux"))]
+pub mod process;
