@@ -178,6 +178,7 @@ pub struct StrategyAddress {
     parameters: BTreeMap<String, String>,
 }
 
+#[allow(dead_code, reason = "without any feature there is no strategy that takes something out")]
 impl StrategyAddress {
     /// Which strategy is asked for.
     #[must_use]
@@ -241,28 +242,32 @@ impl StrategyAddress {
     /// # Errors
     /// [`StrategyError`] says what is wrong with the text, or that this build lacks the strategy.
     pub fn strategy(mut self) -> Result<DynDiscover, StrategyError> {
-        let made = match self.kind {
+        let made = self.make()?;
+        self.finish()?;
+        Ok(made)
+    }
+
+    fn make(&mut self) -> Result<DynDiscover, StrategyError> {
+        match self.kind {
             #[cfg(feature = "hickory")]
             StrategyKind::Auto
             | StrategyKind::Dns
             | StrategyKind::Srv
             | StrategyKind::Naptr
-            | StrategyKind::KubernetesDns => crate::dns::from_address(&mut self)?,
+            | StrategyKind::KubernetesDns => crate::dns::from_address(self),
             #[cfg(all(feature = "multicast", target_os = "linux"))]
-            StrategyKind::Multicast => crate::multicast::from_address(&mut self)?,
+            StrategyKind::Multicast => crate::multicast::from_address(self),
             #[cfg(all(feature = "registry", unix))]
-            StrategyKind::Registry => crate::registry::from_address(&mut self)?,
+            StrategyKind::Registry => crate::registry::from_address(self),
             #[cfg(all(feature = "file", unix))]
-            StrategyKind::File => crate::file::from_address(&mut self)?,
+            StrategyKind::File => crate::file::from_address(self),
             #[cfg(feature = "kubernetes")]
-            StrategyKind::Kubernetes => crate::kubernetes::from_address(&mut self)?,
+            StrategyKind::Kubernetes => crate::kubernetes::from_address(self),
             #[cfg(feature = "etcd")]
-            StrategyKind::Etcd => crate::etcd::from_address(&mut self)?,
+            StrategyKind::Etcd => crate::etcd::from_address(self),
             #[allow(unreachable_patterns, reason = "there is none left where every feature is on")]
-            kind => return Err(StrategyError::NotBuilt { text: self.text, kind }),
-        };
-        self.finish()?;
-        Ok(made)
+            kind => Err(StrategyError::NotBuilt { text: self.text.clone(), kind }),
+        }
     }
 }
 
