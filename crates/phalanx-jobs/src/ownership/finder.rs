@@ -127,17 +127,25 @@ impl Finder {
         }
     }
 
-    /// Discovery has found these addresses. They are only ever added. A search that had nobody to ask starts its next
-    /// round at once.
+    /// Discovery has found these addresses. Those of before stay for as long as there is room: a worker whose control nodes
+    /// take other addresses again and again must find the present ones. A search that had nobody to ask starts its next
+    /// round at once where one of them is new.
     pub fn handle_discovered(&mut self, now: Instant, addresses: impl IntoIterator<Item = Address>) {
-        let known = self.discovered.len();
+        let before = std::mem::take(&mut self.discovered);
+        let mut is_news = false;
         for address in addresses {
+            if self.discovered.len() < DISCOVERED_MAX && !self.discovered.contains(&address) {
+                is_news |= !before.contains(&address);
+                self.discovered.push(address);
+            }
+        }
+        for address in before {
             if self.discovered.len() < DISCOVERED_MAX && !self.discovered.contains(&address) {
                 self.discovered.push(address);
             }
         }
         let idle = self.queue.is_empty() && self.dials == 0 && self.linked.is_empty();
-        if self.orphan_since.is_some() && idle && self.discovered.len() > known {
+        if self.orphan_since.is_some() && idle && is_news {
             self.next_round_at = Some(now);
         }
     }
@@ -305,6 +313,21 @@ mod tests {
         finder.handle_discovered(now, ["127.0.0.1:9".parse().unwrap()]);
         finder.handle_timeout(now);
         assert_eq!(dialled(&mut finder), [None]);
+    }
+
+    #[test]
+    fn what_is_found_last_is_never_crowded_out() {
+        let now = Instant::now();
+        let mut finder = Finder::new(FinderConfig::default(), 7, now);
+        let address = |number: usize| format!("127.0.0.1:{}", 1_000 + number).parse::<Address>().unwrap();
+        finder.handle_discovered(now, (0..DISCOVERED_MAX).map(address));
+        finder.handle_discovered(now, [address(900), address(1), address(901)]);
+        assert_eq!(finder.discovered.len(), DISCOVERED_MAX);
+        for present in [900, 1, 901, 2] {
+            assert!(finder.discovered.contains(&address(present)), "{present}");
+        }
+        finder.handle_discovered(now, []);
+        assert_eq!(finder.discovered.len(), DISCOVERED_MAX, "an empty answer takes nothing");
     }
 
     #[test]
