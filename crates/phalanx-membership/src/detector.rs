@@ -491,13 +491,12 @@ impl Detector {
             let after = after.min(Duration::from_secs(u64::from(u32::MAX)));
             self.timers.insert(now + after, timer);
         }
-        let (mut stopped, mut renewed) = (false, false);
+        let mut stopped = false;
         while let Some(notification) = self.runtime.to_notify() {
             stopped = match notification {
                 OwnedNotification::Rejoin(_) => {
                     self.last_packet = None;
                     self.standstill = Some(Standstill::Renewed);
-                    renewed = true;
                     true
                 }
                 OwnedNotification::Idle => {
@@ -513,12 +512,6 @@ impl Detector {
         }
         if stopped {
             self.timers.stop_probing();
-        }
-        if stopped && renewed && self.foca.num_members() > 0 {
-            // foca looks whether anybody is there when it hears of members. Where it was told alone that it is down, it would
-            // wait for that, and a node that nobody hears would go on believing in those whom it cannot ask.
-            let result = self.foca.apply_many(std::iter::empty(), false, &mut self.runtime);
-            self.note(now, result);
         }
     }
 }
