@@ -40,7 +40,7 @@ fn a_node_that_could_not_answer_is_back() {
 }
 
 #[test]
-#[ignore = "now and then the mute node's own verdict about a third one is told for a moment when it is heard again"]
+#[ignore = "known to fail: who is mute and is told that it is down stops asking the others, and believes in its majority"]
 fn a_node_that_cannot_answer_knows_that_it_is_alone() {
     let _turn = Turn::take();
     mute_and_heal(|cluster| {
