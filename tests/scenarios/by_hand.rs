@@ -39,6 +39,8 @@ async fn without_discovery_nodes_wait_until_they_are_linked_by_hand() {
     assert!(matches!(nobody, Err(ConnectError::Dial { .. })), "{nobody:?}");
     let nonsense = one.connect("no address").await;
     assert!(matches!(nonsense, Err(ConnectError::Address(_))), "{nonsense:?}");
+    let not_yet = one.connect(&format!("{};transport=tls", two.local_addr())).await;
+    assert!(matches!(not_yet, Err(ConnectError::Transport { .. })), "{not_yet:?}");
     lone.shutdown().await;
     one.shutdown().await;
     two.shutdown().await;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 
 use futures_util::future::BoxFuture;
-use phalanx_base::{Address, AddressList, Host, NodeId};
+use phalanx_base::{Address, AddressList, Host, NodeId, TransportKind};
 use phalanx_discovery::Resolver;
 use phalanx_jobs::{Dial, Spawn, Target, WorkerService};
 use phalanx_transport::{CloseReason, DialError};
@@ -21,8 +21,16 @@ use crate::store::Store;
 /// How many sockets one address may stand for.
 const SOCKETS_PER_ADDRESS_MAX: usize = 8;
 
-/// The sockets of an address; a name that cannot be resolved has none.
+/// Whether this version can dial an address: one that asks for another transport is another place.
+pub(crate) fn can_dial(address: &Address) -> bool {
+    matches!(address.transport(), None | Some(TransportKind::Quic))
+}
+
+/// The sockets of an address; a name that cannot be resolved has none, nor has an address that cannot be dialled.
 pub(crate) async fn sockets(address: &Address, resolver: &dyn Resolver) -> Vec<SocketAddr> {
+    if !can_dial(address) {
+        return Vec::new();
+    }
     match address.host() {
         Host::Ip(ip) => vec![SocketAddr::new(*ip, address.port())],
         Host::Name(name) => match resolver.resolve(name).await {
@@ -60,6 +68,9 @@ pub(crate) async fn connect(
     resolver: &dyn Resolver,
     address: &Address,
 ) -> Result<NodeId, ConnectError> {
+    if !can_dial(address) {
+        return Err(ConnectError::Transport { address: address.clone() });
+    }
     let mut last = ConnectError::Unresolved { address: address.clone() };
     for socket in sockets(address, resolver).await {
         match dial(node.clone(), socket).await {

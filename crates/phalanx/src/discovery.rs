@@ -7,13 +7,15 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use phalanx_base::{Entropy, TransportKind};
+use phalanx_base::Entropy;
 use phalanx_discovery::{
     Announcement, Candidates, Discover, DiscoverContext, DiscoverError, DynDiscover, Refresh,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+
+use crate::dial::can_dial;
 
 /// How often a strategy is asked once a node is connected, so that the halves of a cluster meet.
 const REFRESH_WHEN_CONNECTED: Duration = Duration::from_secs(30);
@@ -161,8 +163,7 @@ impl Found {
     pub(crate) fn sockets(&self) -> Vec<SocketAddr> {
         let mut all: Vec<SocketAddr> = Vec::new();
         for candidate in self.sets.values().flatten() {
-            let can_dial = matches!(candidate.address.transport(), None | Some(TransportKind::Quic));
-            if can_dial && !all.contains(&candidate.socket) {
+            if can_dial(&candidate.address) && !all.contains(&candidate.socket) {
                 all.push(candidate.socket);
             }
         }

@@ -20,7 +20,7 @@ use phalanx_transport::DialError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::dial::{log_failure, sockets};
+use crate::dial::{can_dial, log_failure, sockets};
 use crate::discovery::{Found, StrategyView};
 use crate::node::{LostWorker, Node};
 
@@ -179,7 +179,7 @@ impl Mesh {
                 continue;
             }
             for address in &entry.addresses {
-                match address.socket_addr() {
+                match address.socket_addr().filter(|_| can_dial(address)) {
                     Some(socket) => self.learn_member(socket, &entry.node),
                     None => names.push((address.clone(), entry.node.clone())),
                 }

@@ -16,7 +16,7 @@ use phalanx_transport::{
 use tokio::sync::{Mutex, mpsc};
 
 use crate::Config;
-use crate::dial::sockets;
+use crate::dial::{can_dial, sockets};
 use crate::environment::Environment;
 use crate::error::{ConnectError, StartError};
 
@@ -157,7 +157,11 @@ impl Operator {
         for address in addresses {
             let found = sockets(address, environment.resolver.as_ref()).await;
             if found.is_empty() {
-                last = ConnectError::Unresolved { address: address.clone() }.into();
+                let address = address.clone();
+                last = match can_dial(&address) {
+                    true => ConnectError::Unresolved { address }.into(),
+                    false => ConnectError::Transport { address }.into(),
+                };
             }
             for socket in found {
                 let endpoint = Endpoint::bind(
