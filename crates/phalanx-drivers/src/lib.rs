@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(all(feature = "docker", unix))]
+pub mod docker;
 #[cfg(all(feature = "files", unix))]
 pub mod files;
 #[cfg(feature = "functions")]
@@ -8,3 +10,5 @@ pub mod functions;
 pub mod kv;
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub mod process;
+#[cfg(feature = "wasm")]
+pub mod wasm;

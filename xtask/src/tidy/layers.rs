@@ -24,6 +24,10 @@ const SIBLINGS: &[&str] = &[
 const UPPER: &[&str] = &["phalanx-topics", "phalanx-drivers"];
 const BELOW_UPPER: &[&str] = &["phalanx-jobs", "phalanx-metadata"];
 
+/// What keeps jobs at their number: it chooses workers as placement does.
+const SUPERVISION: &str = "phalanx-supervision";
+const BELOW_SUPERVISION: &[&str] = &[BASE, "phalanx-placement"];
+
 const FACADE: &str = "phalanx";
 const SIMULATOR: &str = "phalanx-sim";
 /// How operators talk to a node: above the facade, so that whoever embeds one can be operated too.
@@ -87,7 +91,7 @@ fn is_known(name: &str) -> bool {
 }
 
 fn is_library_below_facade(name: &str) -> bool {
-    name == BASE || SIBLINGS.contains(&name) || UPPER.contains(&name)
+    name == BASE || name == SUPERVISION || SIBLINGS.contains(&name) || UPPER.contains(&name)
 }
 
 /// Whether the package `from` may depend on the package `to`. Each may depend on itself, to test with other features.
@@ -98,6 +102,7 @@ fn may_use(from: &str, to: &str) -> bool {
     match from {
         CHECKS | BASE => false,
         FACADE => is_library_below_facade(to),
+        SUPERVISION => BELOW_SUPERVISION.contains(&to),
         SIMULATOR | OPERATOR => is_library_below_facade(to) || to == FACADE,
         PROGRAM => is_library_below_facade(to) || [FACADE, OPERATOR].contains(&to),
         DEMONSTRATION => to == FACADE,

@@ -1,0 +1,1 @@
+//! Code that is shipped to workers while they run, as WebAssembly.
