@@ -88,6 +88,12 @@ impl Attempts {
         self.deadline
     }
 
+    /// What is left of the call's options, for another node to go on with.
+    pub(crate) fn options(&self, now: Instant) -> CallOptions {
+        let deadline = self.deadline.saturating_duration_since(now);
+        CallOptions { deadline, patience: self.patience, idempotent: self.idempotent }
+    }
+
     /// The call gets another deadline; what was learnt of the control side stays.
     pub(crate) fn begin_round(&mut self, deadline: Instant) {
         self.deadline = deadline;

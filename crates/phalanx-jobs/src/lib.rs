@@ -40,7 +40,7 @@ pub use control::{
 };
 #[cfg(feature = "tokio")]
 pub use driver::{
-    Accepted, ControlConfig, ControlService, Dial, Drain, DrainOptions, GossipStream, NewsStream,
+    Accepted, ControlConfig, ControlService, Dial, Drain, DrainOptions, Gateway, GossipStream, NewsStream,
     NodeSummary, Nodes, OperationError, TaskHandle, Tasks, WorkerChange, WorkerHandle, WorkerInfo,
     WorkerService, WorkerSettings, WorkerView, accept,
 };

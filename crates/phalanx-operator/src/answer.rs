@@ -68,6 +68,8 @@ pub(crate) enum Answer {
     },
     /// The node is to leave.
     Leave,
+    /// What follows are frames of a gateway.
+    Calls(Control),
 }
 
 impl Operated {
@@ -86,6 +88,7 @@ impl Operated {
                 return Answer::Replies(vec![Reply::Status(Box::new(self.status().await))]);
             }
             (_, Request::Events { since }) => return self.events(since),
+            (Self::Control(control), Request::Calls) => return Answer::Calls(control.clone()),
             (Self::Control(control), request) => return of_control(control, request).await,
             (Self::Worker { worker, .. }, _) => worker,
         };
@@ -147,7 +150,7 @@ async fn of_control(control: &Control, request: Request) -> Answer {
             Err(error) => failed(FailureKind::Refused, error.to_string()),
         },
         // Answered before, for every node.
-        Request::Status | Request::Events { .. } | Request::Leave => {
+        Request::Status | Request::Events { .. } | Request::Leave | Request::Calls => {
             failed(FailureKind::NotUnderstood, "this question has another answer")
         }
     };

@@ -5,9 +5,11 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use phalanx::OperatorStream;
+use phalanx_jobs::Stream;
 use tokio::net::UnixStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
+use crate::frames;
 use crate::wire::REPLY_BYTES_MAX;
 
 /// One end of a connection.
@@ -32,6 +34,14 @@ impl Channel {
         match self {
             Self::Socket(framed) => framed.send(message).await,
             Self::Network(stream) => stream.send(message).await.map_err(io::Error::other),
+        }
+    }
+
+    /// From here on frames: both ends have agreed on that.
+    pub(crate) fn into_frames(self) -> Stream {
+        match self {
+            Self::Socket(framed) => frames::over_socket(*framed),
+            Self::Network(stream) => stream.into_frames(),
         }
     }
 

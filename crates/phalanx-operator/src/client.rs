@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::channel::Channel;
 use crate::wire::{REPLY_BYTES_MAX, WireError};
-use crate::{Event, Failure, Joined, Node, NodeDetails, Reply, Request, Status};
+use crate::{Calls, Event, Failure, Joined, Node, NodeDetails, Reply, Request, Status};
 
 /// How long a node may take for the next message of an answer: listing a large cluster, or dialling what does not answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -86,8 +86,25 @@ pub struct Nodes {
 /// connection is of no more use.
 pub struct Client {
     channel: Channel,
-    /// What the stream goes through, and ends with.
-    _operator: Option<Operator>,
+    target: Target,
+}
+
+/// Where a node is asked.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// By a socket of this machine.
+    Socket(PathBuf),
+    /// Over the network: the link, which lives as long as this.
+    Network(Operator),
+}
+
+fn refused(path: &Path, error: io::Error) -> ConnectError {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ConnectError::NoNode { path },
+        io::ErrorKind::PermissionDenied => ConnectError::Denied { path },
+        _ => ConnectError::System { path, error },
+    }
 }
 
 impl Client {
@@ -96,16 +113,7 @@ impl Client {
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect_socket(path: impl AsRef<Path>) -> Result<Self, ConnectError> {
-        let path = path.as_ref();
-        let stream = UnixStream::connect(path).await.map_err(|error| {
-            let path = path.to_owned();
-            match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ConnectError::NoNode { path },
-                io::ErrorKind::PermissionDenied => ConnectError::Denied { path },
-                _ => ConnectError::System { path, error },
-            }
-        })?;
-        Ok(Self { channel: Channel::socket(stream, REPLY_BYTES_MAX), _operator: None })
+        Self::connect(Target::Socket(path.as_ref().to_owned())).await
     }
 
     /// Connects to the first node at these addresses that answers and has the same secret. Must be called within a tokio
@@ -118,9 +126,34 @@ impl Client {
         secret: &Secret,
         addresses: &[Address],
     ) -> Result<Self, ConnectError> {
-        let operator = Operator::connect(cluster, secret, addresses).await?;
-        let stream = operator.open().await.map_err(|error| ConnectError::Lost(io::Error::other(error)))?;
-        Ok(Self { channel: Channel::Network(Box::new(stream)), _operator: Some(operator) })
+        Self::connect(Target::Network(Operator::connect(cluster, secret, addresses).await?)).await
+    }
+
+    pub(crate) async fn connect(target: Target) -> Result<Self, ConnectError> {
+        let channel = match &target {
+            Target::Socket(path) => {
+                let stream = UnixStream::connect(path).await.map_err(|error| refused(path, error))?;
+                Channel::socket(stream, REPLY_BYTES_MAX)
+            }
+            Target::Network(operator) => {
+                let stream = operator.open().await;
+                let stream = stream.map_err(|error| ConnectError::Lost(io::Error::other(error)))?;
+                Channel::Network(Box::new(stream))
+            }
+        };
+        Ok(Self { channel, target })
+    }
+
+    /// Work at any worker of the cluster, through this node, on connections of its own. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`AskError`]; among them that the node is no control node.
+    pub async fn calls(&self) -> Result<Calls, AskError> {
+        Calls::start(self.target.clone()).await
+    }
+
+    pub(crate) fn into_frames(self) -> phalanx_jobs::Stream {
+        self.channel.into_frames()
     }
 
     /// How the node is, and how it sees the cluster.
@@ -232,7 +265,7 @@ impl Client {
         }
     }
 
-    async fn ask(&mut self, request: Request) -> Result<Reply, AskError> {
+    pub(crate) async fn ask(&mut self, request: Request) -> Result<Reply, AskError> {
         self.send(request).await?;
         self.answer().await
     }

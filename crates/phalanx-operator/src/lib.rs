@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+mod calls;
 mod channel;
 mod client;
 mod discovery;
 mod event;
+mod frames;
 mod message;
 mod node;
 mod readiness;
@@ -15,6 +17,7 @@ mod tell;
 mod wire;
 
 pub use answer::Operated;
+pub use calls::Calls;
 pub use client::{AskError, Client, ConnectError, EventStream, Nodes, Told};
 pub use event::{Event, EventKind};
 pub use message::{Failure, FailureKind, Joined, Reply, Request};

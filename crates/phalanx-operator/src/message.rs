@@ -4,7 +4,7 @@
 //! for as long as the operator listens. An operator that sends anything meanwhile ends the stream of events.
 
 use bytes::Bytes;
-use phalanx::{Address, NodeId};
+use phalanx::{Address, Boot, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::{Event, Node, NodeDetails, Status};
@@ -39,6 +39,9 @@ pub enum Request {
         /// What it is.
         payload: Bytes,
     },
+    /// From here on this connection carries the frames of a gateway: calls to any worker, or a transfer. See
+    /// [`Calls`](crate::Calls).
+    Calls,
 }
 
 /// What a node answers. The order of the variants is the wire form: add at the end, take none away.
@@ -69,6 +72,8 @@ pub enum Reply {
     Joined(Vec<Joined>),
     /// To [`Request::Leave`]: the node is about to leave. The connection ends when it has.
     Leaving,
+    /// To [`Request::Calls`]: what follows are frames. By which node they go.
+    Calls(Boot),
 }
 
 /// What came of one address of [`Request::Join`].

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use phalanx::{ClusterEvents, OperatorListener};
+use phalanx::{ClusterEvents, Control, OperatorListener};
 use tokio::net::UnixStream;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -15,8 +15,8 @@ use crate::tell::event;
 use crate::wire::REQUEST_BYTES_MAX;
 use crate::{Failure, FailureKind, Operated, Reply, Request, Socket};
 
-/// How many operators are served at one time: people and their scripts, not traffic.
-const CONNECTIONS_MAX: usize = 32;
+/// How many connections of operators are served at one time: people and their scripts, each with some transfers under way.
+const CONNECTIONS_MAX: usize = 128;
 
 /// How long an operator may say nothing before its place is given to another.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -120,21 +120,24 @@ impl Service {
     }
 
     async fn serve(self, mut channel: Channel) {
-        if let Err(reason) = self.converse(&mut channel).await {
-            tracing::debug!(%reason, "the connection of an operator has ended");
+        match self.converse(&mut channel).await {
+            Ok(Some(control)) => control.serve_gateway(channel.into_frames()).await,
+            Ok(None) => {}
+            Err(reason) => tracing::debug!(%reason, "the connection of an operator has ended"),
         }
     }
 
-    /// Answers one question after another, until the operator goes, says nothing, or says what is no question.
-    async fn converse(&self, channel: &mut Channel) -> io::Result<()> {
+    /// Answers one question after another, until the operator goes, says nothing, or says what is no question; or until
+    /// frames of a gateway follow, for this node.
+    async fn converse(&self, channel: &mut Channel) -> io::Result<Option<Control>> {
         loop {
             let received = timeout(IDLE_TIMEOUT, channel.receive()).await;
-            let Some(bytes) = received.map_err(io::Error::other)?? else { return Ok(()) };
+            let Some(bytes) = received.map_err(io::Error::other)?? else { return Ok(None) };
             let request = match Request::decode(&bytes) {
                 Ok(request) => request,
                 Err(error) => {
                     let failure = Failure::new(FailureKind::NotUnderstood, error.to_string());
-                    return send(channel, &Reply::Failed(failure)).await;
+                    return send(channel, &Reply::Failed(failure)).await.map(|()| None);
                 }
             };
             match self.node.answer(request).await {
@@ -143,13 +146,19 @@ impl Service {
                         send(channel, reply).await?;
                     }
                 }
-                Answer::Events { events, from_now } => return tell(channel, events, from_now).await,
+                Answer::Events { events, from_now } => {
+                    return tell(channel, events, from_now).await.map(|()| None);
+                }
+                Answer::Calls(control) => {
+                    send(channel, &Reply::Calls(control.boot().clone())).await?;
+                    return Ok(Some(control));
+                }
                 Answer::Leave => {
                     send(channel, &Reply::Leaving).await?;
                     self.leave.cancel();
                     // The end of the connection says that the node has left.
                     channel.receive().await?;
-                    return Ok(());
+                    return Ok(None);
                 }
             }
         }

@@ -167,7 +167,7 @@ async fn events_are_remembered_and_followed_from_any_number() {
 async fn there_is_room_for_so_many_and_who_goes_makes_room() {
     let node = Node::start().await;
     let mut streams = Vec::new();
-    for _ in 0..32 {
+    for _ in 0..128 {
         streams.push(node.client().await.events(None).await.unwrap());
         let first = timeout(PATIENCE, streams.last_mut().unwrap().next()).await.unwrap().unwrap();
         assert_eq!(first, Some(Told::CaughtUp), "it is served");

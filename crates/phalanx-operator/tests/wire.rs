@@ -38,6 +38,7 @@ fn request() -> impl Strategy<Value = Request> {
         option::of(any::<u64>()).prop_map(|since| Request::Events { since }),
         vec(address(), 0..4).prop_map(Request::Join),
         Just(Request::Leave),
+        Just(Request::Calls),
         node_id().prop_map(Request::Remove),
         node_id().prop_map(Request::Forget),
         (".{0,40}", payload()).prop_map(|(name, payload)| Request::Publish { name, payload }),
@@ -95,6 +96,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         (address(), prop_oneof![node_id().prop_map(Ok), ".{0,40}".prop_map(Err)])
             .prop_map(|(address, outcome)| Reply::Joined(vec![Joined { address, outcome }])),
         Just(Reply::Leaving),
+        boot().prop_map(Reply::Calls),
     ]
 }
 
@@ -151,6 +153,7 @@ fn recorded() -> (Vec<Request>, Vec<Reply>) {
         Request::Remove(id("a")),
         Request::Forget(id("a")),
         Request::Publish { name: "n".into(), payload: Bytes::from_static(&[7]) },
+        Request::Calls,
     ];
     let member = Member {
         node: boot("a"),
@@ -195,6 +198,7 @@ fn recorded() -> (Vec<Request>, Vec<Reply>) {
         Reply::CaughtUp,
         Reply::Joined(vec![Joined { address, outcome: Err("e".into()) }]),
         Reply::Leaving,
+        Reply::Calls(boot("a")),
     ];
     (requests, replies)
 }

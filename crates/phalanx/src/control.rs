@@ -11,7 +11,7 @@ use phalanx_base::{Address, AddressList, Boot, Entropy, NodeId, Role};
 use phalanx_discovery::{Announcement, Resolver};
 use phalanx_jobs::{
     ControlService, Drain, DrainOptions, EventHandler, EventHandlers, Forgotten, JobClass, Nodes, Spawn,
-    Tasks, WorkerHandle, WorkerInfo,
+    Stream, Tasks, WorkerHandle, WorkerInfo,
 };
 use phalanx_membership::driver::{MembershipHandle, RemoveFailed, drive};
 use phalanx_membership::{ClusterView, LocalMember, Membership};
@@ -211,6 +211,13 @@ impl Control {
             self.node.news.forget(worker.borrow().clone());
         }
         here
+    }
+
+    /// Serves one stream of a program that is no node and may do anything, such as an operator's: its calls enter the cluster
+    /// here, and its transfers go through here. Returns when the stream has ended; dropping the future cancels its calls. The
+    /// program's end is a [`Gateway`](phalanx_jobs::Gateway).
+    pub async fn serve_gateway(&self, stream: Stream) {
+        self.service.serve_gateway(stream).await;
     }
 
     /// The streams that operators open at this node, over the network. Until this is called they are refused.

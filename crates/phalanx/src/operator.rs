@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use phalanx_base::{Address, Boot, Generation, Lane, NodeId, Role};
+use phalanx_jobs::wire::Frame;
+use phalanx_jobs::{CarrierLost, FrameSink, Stream};
 use phalanx_transport::{
     AdmitAll, CloseReason, Endpoint, FrameCaps, FrameReceiver, FrameSender, Link, LocalNode, Secret,
     StreamError,
@@ -16,6 +19,7 @@ use phalanx_transport::{
 use tokio::sync::{Mutex, mpsc};
 
 use crate::Config;
+use crate::carrier;
 use crate::dial::{can_dial, sockets};
 use crate::environment::Environment;
 use crate::error::{ConnectError, StartError};
@@ -62,12 +66,37 @@ impl OperatorStream {
         let _ = self.sender.finish();
     }
 
+    /// Leaves messages behind: from here on the stream carries the frames of calls and transfers, within the caps of their
+    /// kinds. Both ends have agreed on that by a message. The node's link lives as long as this stream.
+    #[must_use]
+    pub fn into_frames(self) -> Stream {
+        let Self { link, sender, receiver } = self;
+        let Stream { sink, source } = carrier::stream(sender, receiver);
+        Stream { sink: Box::new(Held { sink, _link: link }), source }
+    }
+
     /// The next message; `None` when the other end sends no more. Cancellation safe.
     ///
     /// # Errors
     /// [`StreamError`]; the stream is of no use any more.
     pub async fn recv(&mut self) -> Result<Option<Bytes>, StreamError> {
         Ok(self.receiver.next(&CAPS).await?.map(|frame| frame.body))
+    }
+}
+
+/// A stream's half that keeps its link.
+struct Held {
+    sink: Box<dyn FrameSink>,
+    _link: Link,
+}
+
+impl FrameSink for Held {
+    fn send<'a>(&'a mut self, frames: &'a [Frame]) -> BoxFuture<'a, Result<(), CarrierLost>> {
+        self.sink.send(frames)
+    }
+
+    fn finish(&mut self) {
+        self.sink.finish();
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use super::control::ControlService;
 use super::{now, peers};
-use crate::attempts::{Attempts, CallOptions, Next};
+use crate::attempts::{Attempts, Next};
 use crate::control::ProxyCall;
 use crate::outcome::{Outcome, Reason};
 use crate::wire::{CallId, Forward, ForwardCancel, Hosting, Verb};
@@ -74,20 +74,8 @@ impl Drop for CancelOnDrop<'_> {
 }
 
 impl ControlService {
-    /// Makes a call. `bound` is the boot of the worker that it is bound to, as a command to a task is. Dropping the
-    /// future cancels the call.
-    pub(super) async fn call(
-        &self,
-        worker: &NodeId,
-        verb: Verb,
-        bound: Option<Generation>,
-        options: &CallOptions,
-    ) -> Called {
-        let mut attempts = Attempts::new(now(), options, bound.is_some());
-        self.call_in(worker, verb, bound, &mut attempts).await
-    }
-
-    /// Makes a call that goes on from what earlier ones have learnt. Dropping the future cancels the call.
+    /// Makes a call that goes on from what earlier ones have learnt. `bound` is the boot of the worker that it is bound to, as a
+    /// command to a task is. Dropping the future cancels the call.
     pub(super) async fn call_in(
         &self,
         worker: &NodeId,

@@ -10,6 +10,7 @@ use phalanx_base::{Boot, Fence, Generation, NodeId, NodeStatus, Role, Spawn};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::call::Locations;
+use super::entrance::Entrance;
 use super::shard::{Serving, Shard, ShardSettings};
 use super::worker_handle::WorkerHandle;
 use super::{INBOX_MAX, mass, now, peers, shard};
@@ -261,7 +262,7 @@ impl ControlService {
     /// A handle to a worker, by its name. It does no I/O; an unknown name is an error of the call.
     #[must_use]
     pub fn worker(&self, worker: NodeId) -> WorkerHandle {
-        WorkerHandle::new(self.clone(), worker)
+        WorkerHandle::new(Entrance::Control(self.clone()), worker)
     }
 
     /// The workers that this node knows: those whose proxies it hosts, and those it has lately met.

@@ -96,27 +96,41 @@ impl ControlService {
         Ok((stream, Opening::PeerTransfer { worker: worker.clone(), generation, task, transfer }))
     }
 
-    /// Carries a transfer of another control node on to a worker whose proxy this node hosts.
-    pub(super) async fn relay(
+    /// Carries a transfer of a program that is no node on to a worker, wherever its proxy is.
+    pub(super) async fn relay_anywhere(
         &self,
-        mut from: Stream,
+        from: Stream,
         worker: NodeId,
         generation: Generation,
         task: TaskId,
         transfer: TransferId,
     ) {
-        match self.open_local(&worker, generation, task, transfer).await {
-            Ok((to, opening)) => splice(from, to, opening).await,
-            Err(error) => {
-                let reason = match error {
-                    TransferError::Refused(reason) => reason,
-                    _ => Reason::LinkLost,
-                };
-                let _ = from.sink.send(&[TransferReply::Refused(reason).to_frame()]).await;
-                from.sink.finish();
-            }
-        }
+        let opened = self.open(&worker, generation, &task, transfer).await;
+        splice_or_refuse(from, opened).await;
     }
+
+    /// Carries a transfer of another control node on to a worker whose proxy this node hosts.
+    pub(super) async fn relay(
+        &self,
+        from: Stream,
+        worker: NodeId,
+        generation: Generation,
+        task: TaskId,
+        transfer: TransferId,
+    ) {
+        let opened = self.open_local(&worker, generation, task, transfer).await;
+        splice_or_refuse(from, opened).await;
+    }
+}
+
+async fn splice_or_refuse(mut from: Stream, opened: Result<(Stream, Opening), TransferError>) {
+    let reason = match opened {
+        Ok((to, opening)) => return splice(from, to, opening).await,
+        Err(TransferError::Refused(reason)) => reason,
+        Err(_) => Reason::LinkLost,
+    };
+    let _ = from.sink.send(&[TransferReply::Refused(reason).to_frame()]).await;
+    from.sink.finish();
 }
 
 /// Which end of a transfer on its way is gone.

@@ -9,7 +9,7 @@ use futures_util::{Stream as ChunkStream, stream};
 use phalanx_base::{Generation, NodeId};
 use tokio::time::sleep;
 
-use super::control::ControlService;
+use super::entrance::Entrance;
 use super::now;
 use crate::attempts::{Attempts, CallOptions};
 use crate::class::JobClass;
@@ -30,7 +30,7 @@ const OUTPUT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A task on a worker. Cheap to clone; dropping it leaves the task alone.
 pub struct TaskHandle<C> {
-    service: ControlService,
+    service: Entrance,
     worker: NodeId,
     generation: Generation,
     task: TaskId,
@@ -61,7 +61,7 @@ struct Commands {
 
 impl<C: JobClass> TaskHandle<C> {
     pub(super) fn new(
-        service: ControlService,
+        service: Entrance,
         worker: NodeId,
         generation: Generation,
         task: TaskId,

@@ -2,7 +2,7 @@
 
 use phalanx_base::NodeId;
 
-use super::control::ControlService;
+use super::entrance::Entrance;
 use super::task_handle::TaskHandle;
 use crate::attempts::CallOptions;
 use crate::class::JobClass;
@@ -13,14 +13,14 @@ use crate::wire::{OnDisconnect, TaskId, Verb};
 /// A worker, by its name. Cheap to clone; making and dropping it does nothing.
 #[derive(Clone)]
 pub struct WorkerHandle {
-    service: ControlService,
+    service: Entrance,
     worker: NodeId,
     options: CallOptions,
     on_disconnect: OnDisconnect,
 }
 
 impl WorkerHandle {
-    pub(super) fn new(service: ControlService, worker: NodeId) -> Self {
+    pub(super) fn new(service: Entrance, worker: NodeId) -> Self {
         Self { service, worker, options: CallOptions::default(), on_disconnect: OnDisconnect::default() }
     }
 

@@ -3,6 +3,7 @@
 //! The table is the whole permission system of the wire: a kind that is not in it does not exist, and a kind from the
 //! wrong end, on the wrong lane, or over its cap is refused before a byte of its body is decoded.
 
+mod gateway;
 mod handover;
 mod ids;
 mod listing;
@@ -11,6 +12,7 @@ mod news;
 mod opening;
 mod table;
 
+pub use gateway::{GatewayCall, GatewayCancel, GatewayOutcome};
 pub use handover::{
     CursorsDigest, Declined, HandoverToken, OFFER_STATES_BYTES_MAX, Offer, TaskState, Wanted,
 };

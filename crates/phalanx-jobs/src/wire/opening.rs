@@ -4,7 +4,7 @@ use bytes::Bytes;
 use phalanx_base::{Fence, Generation, NodeId};
 use serde::{Deserialize, Serialize};
 
-use super::{DecodeError, Frame, Kind, Published, TaskId};
+use super::{DecodeError, Frame, GatewayCall, GatewayCancel, GatewayOutcome, Kind, Published, TaskId};
 use crate::outcome::Reason;
 
 /// The first frame of each stream.
@@ -40,6 +40,8 @@ pub enum Opening {
     },
     /// News from a control node, for whoever is there.
     News,
+    /// Calls of a program that is no node: they enter the cluster here. Taken from operators only.
+    Gateway,
 }
 
 /// The number of a transfer into one task, unique for its sender.
@@ -104,7 +106,7 @@ macro_rules! framed {
     )*};
 }
 
-framed!(Opening, TransferEnd, TransferReply, Published);
+framed!(Opening, TransferEnd, TransferReply, Published, GatewayCall, GatewayCancel, GatewayOutcome);
 
 impl Chunk {
     /// The frame of this chunk.

@@ -15,6 +15,8 @@ pub enum Direction {
     BetweenControls,
     /// Whoever opens a stream.
     Opener,
+    /// The other end of a stream that somebody has opened.
+    Answerer,
 }
 
 /// What is known of a kind before its body is read.
@@ -120,6 +122,12 @@ kinds! {
     Gossip = 70, Control, BetweenControls, false, 1 << 20;
     /// News for everybody, from a control node to each of its neighbours.
     Published = 80, Event, Opener, false, NEWS_BYTES_MAX + ENVELOPE_BYTES;
+    /// A call of a program that is no node, to any worker.
+    GatewayCall = 90, Request, Opener, false, PAYLOAD_BYTES_MAX + ENVELOPE_BYTES;
+    /// The caller of such a call went away.
+    GatewayCancel = 91, Request, Opener, false, SMALL_BYTES;
+    /// How such a call ended.
+    GatewayOutcome = 92, Request, Answerer, false, PAYLOAD_BYTES_MAX + ENVELOPE_BYTES;
 }
 
 /// The rule of a kind's byte, or `None` for a byte that names no kind.

@@ -59,7 +59,7 @@ fn what_was_recorded_decodes() {
     let openings: Vec<Opening> =
         recorded().iter().filter_map(|frame| Opening::from_frame(frame).ok()).collect();
     let mut expected = samples::openings();
-    expected.push(Opening::News);
+    expected.extend([Opening::News, Opening::Gateway]);
     assert_eq!(openings, expected);
     let replies: Vec<TransferReply> =
         recorded().iter().filter_map(|frame| TransferReply::from_frame(frame).ok()).collect();
@@ -68,6 +68,10 @@ fn what_was_recorded_decodes() {
         recorded().iter().filter_map(|frame| Published::from_frame(frame).ok()).collect();
     assert_eq!(published, samples::published());
     assert!(published.iter().all(Published::is_within_bounds));
+    let call = recorded().iter().find_map(|frame| GatewayCall::from_frame(frame).ok());
+    let cancel = recorded().iter().find_map(|frame| GatewayCancel::from_frame(frame).ok());
+    let outcome = recorded().iter().find_map(|frame| GatewayOutcome::from_frame(frame).ok());
+    assert_eq!(call.zip(cancel).zip(outcome), Some(samples::gateway()));
 }
 
 #[test]
@@ -139,6 +143,9 @@ fn the_rules_of_the_table_are_what_they_were() {
             (69, 2, false, 1_048_576),
             (70, 1, false, 1_048_576),
             (80, 3, false, 66_560),
+            (90, 2, false, payload),
+            (91, 2, false, small),
+            (92, 2, false, payload),
         ]
     );
 }

@@ -270,6 +270,23 @@ pub(crate) fn published() -> Vec<Published> {
         .collect()
 }
 
+/// A call through a gateway, and its end.
+pub(crate) fn gateway() -> ((GatewayCall, GatewayCancel), GatewayOutcome) {
+    let verb = Verb::Stop { task: TaskId(id()), grace_ms: 300 };
+    let generation = Some(Generation::from_u64(9));
+    let call = GatewayCall {
+        number: 7,
+        worker: node("camera-7"),
+        bound: generation,
+        remaining_ms: 30_000,
+        patience_ms: 5_000,
+        idempotent: true,
+        verb,
+    };
+    let outcome = Outcome::Done(bytes("done"));
+    ((call, GatewayCancel { number: 300 }), GatewayOutcome { number: 7, id: id(), generation, outcome })
+}
+
 /// Every frame, in the order of the recorded ones.
 pub(crate) fn frames() -> Vec<Frame> {
     let mut frames: Vec<Frame> = openings().iter().map(Opening::to_frame).collect();
@@ -280,5 +297,7 @@ pub(crate) fn frames() -> Vec<Frame> {
     frames.push(Frame { kind: Kind::Gossip as u8, body: bytes("opaque") });
     frames.push(Opening::News.to_frame());
     frames.extend(published().iter().map(Published::to_frame));
+    let ((call, cancel), outcome) = gateway();
+    frames.extend([Opening::Gateway.to_frame(), call.to_frame(), cancel.to_frame(), outcome.to_frame()]);
     frames
 }
