@@ -84,6 +84,7 @@ impl ControlService {
         attempts: &mut Attempts,
     ) -> Called {
         let (mut id, mut stamped) = (self.new_id(), bound);
+        let mut looked_again = false;
         loop {
             let until = (attempts.deadline() + DEADLINE_GRACE).into();
             let outcome = match timeout_at(until, self.locate(worker)).await {
@@ -91,7 +92,15 @@ impl ControlService {
                 Ok(Err(reason)) => Outcome::NotExecuted(reason),
                 Ok(Ok((owner, generation))) => {
                     let generation = *stamped.get_or_insert(generation);
-                    self.attempt(worker, &owner, &id, generation, verb.clone(), attempts.deadline()).await
+                    let deadline = attempts.deadline();
+                    let outcome = self.attempt(worker, &owner, &id, generation, verb.clone(), deadline).await;
+                    if outcome == Outcome::NotExecuted(Reason::NotConnected) && !looked_again {
+                        // It has lost a worker that it was known to host: another one may have it by now.
+                        looked_again = true;
+                        self.cache_location(worker, None);
+                        continue;
+                    }
+                    outcome
                 }
             };
             match attempts.handle(now(), outcome) {
