@@ -25,6 +25,7 @@ mod setup;
 mod severed;
 mod spawn;
 mod store;
+mod user_threads;
 mod worker;
 
 pub use choosing::{SubmitError, Workforce};

@@ -5,30 +5,28 @@ use std::future::Future;
 use std::sync::Arc;
 
 use phalanx_base::{Spawn, Work};
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Starts the framework's work on the runtime where this value was made, and the user's on one of its own.
+use crate::user_threads::UserThreads;
+
+/// Starts the framework's work on the runtime where this value was made, and the user's on threads of its own: one a core,
+/// and up to 32 spare ones while handlers block all of these.
 pub struct TokioSpawn {
     system: Handle,
-    user: Option<Runtime>,
+    user: UserThreads,
 }
 
 impl TokioSpawn {
-    /// Starts the threads for the user's code: one a core.
+    /// Starts the threads for the user's code.
     ///
     /// # Errors
     /// When they cannot be started, or outside of a tokio runtime.
     pub fn new() -> std::io::Result<Self> {
         let system = Handle::try_current().map_err(std::io::Error::other)?;
-        let user = Builder::new_multi_thread().thread_name("phalanx-user").enable_all().build()?;
-        Ok(Self { system, user: Some(user) })
-    }
-
-    fn user(&self) -> &Handle {
-        // The runtime is taken only when this value is dropped.
-        self.user.as_ref().map_or(&self.system, Runtime::handle)
+        let user = UserThreads::start(system.clone())?;
+        Ok(Self { system, user })
     }
 }
 
@@ -38,20 +36,11 @@ impl Spawn for TokioSpawn {
     }
 
     fn spawn_user(&self, work: Work) {
-        self.user().spawn(work);
+        self.user.spawn(work);
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-        self.user().spawn_blocking(work);
-    }
-}
-
-impl Drop for TokioSpawn {
-    fn drop(&mut self) {
-        // A runtime must not be dropped where it would have to wait, which is where a node usually is.
-        if let Some(user) = self.user.take() {
-            user.shutdown_background();
-        }
+        self.user.spawn_blocking(work);
     }
 }
 

@@ -17,6 +17,7 @@ use super::streams::{StreamEvent, Streams};
 use super::transfers::receive;
 use super::{BURST_MAX, INBOX_MAX, now, sleep_until};
 use crate::carrier::{Carrier, Stream};
+use crate::class::JobClass;
 use crate::config::Config;
 use crate::context::{FromUser, Refusal, RequestContext, ToTask};
 use crate::observe::{Observation, Observer};
@@ -492,11 +493,16 @@ impl Driver {
         let (handler, abort) = abortable(async move { job.request(cx, body).await });
         self.requests.insert(call.clone(), abort);
         let answers = self.answers.clone();
-        self.spawn.spawn_user(Box::pin(async move {
+        let work = Box::pin(async move {
             if let Ok(outcome) = handler.await {
                 let _ = answers.send(FromUser::Answer(call, outcome)).await;
             }
-        }));
+        });
+        // What every worker can be asked is no user's code, and waits for none.
+        match class {
+            Operations::NAME => self.spawn.spawn(work),
+            _ => self.spawn.spawn_user(work),
+        }
     }
 
     fn run_task(&mut self, task: TaskId, class: &str, body: Bytes) {
