@@ -11,6 +11,7 @@ mod probe;
 mod program;
 mod record;
 mod shared;
+mod story;
 mod wait;
 
 pub use cluster::{CLUSTER_NAME, Cluster, OWN_ADDRESS};
@@ -20,4 +21,5 @@ pub use probe::{Answer, Ask, Knob, Oops, Probe, Prober, Said, Work};
 pub use program::program;
 pub use record::{Record, Recorder, Seen, What};
 pub use shared::shared;
+pub use story::{Plot, Question, Story, Teller};
 pub use wait::{DEADLINE, first, soon, until};
