@@ -181,7 +181,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn what_comes_while_every_thread_blocks_runs_on_spare_ones() {
         let threads = UserThreads::start(Handle::current()).unwrap();
-        let (release, blocked) = mpsc::channel::<()>();
+        let (release, blocked) = mpsc::sync_channel::<()>(0);
         let blocked = Arc::new(Mutex::new(blocked));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (done, ended) = async_channel::bounded(1_024);
