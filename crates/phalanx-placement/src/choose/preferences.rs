@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{LabelPath, Metric, Selector};
 
 /// How workers are ranked, before affinities and spreads. Each gives a number from 0 to 1, and the greatest is best.
 ///
 /// A worker that does not report the metric counts as half full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ranking {
     /// The emptiest by this metric first: evens the load out.
     LeastLoaded(Metric),
@@ -42,7 +44,7 @@ impl fmt::Display for Ranking {
 }
 
 /// Prefers workers whose labels meet a selector, or avoids them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Affinity {
     /// Which workers.
     pub selector: Selector,
@@ -53,7 +55,7 @@ pub struct Affinity {
 
 /// Spreads the tasks of a job over the values of a label: the value with the fewest tasks of the job comes first,
 /// whatever the score. Workers without a value together count as one more value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spread {
     /// The label, such as `zone`.
     pub label: LabelPath,
@@ -72,8 +74,9 @@ pub enum PreferencesError {
     TooManySpreads,
 }
 
-/// Which worker is the best, of those that meet the requirements.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which worker is the best, of those that meet the requirements. What is read from elsewhere passes the same checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked", into = "Unchecked")]
 pub struct Preferences {
     ranking: Ranking,
     affinities: Vec<Affinity>,
@@ -158,5 +161,55 @@ impl Preferences {
 impl Default for Preferences {
     fn default() -> Self {
         Self::new(Ranking::default())
+    }
+}
+
+/// Preferences as they are written down, before they are checked.
+#[derive(Serialize, Deserialize)]
+struct Unchecked {
+    ranking: Ranking,
+    affinities: Vec<Affinity>,
+    spreads: Vec<Spread>,
+    ranked_max: usize,
+}
+
+impl From<Preferences> for Unchecked {
+    fn from(preferences: Preferences) -> Self {
+        let Preferences { ranking, affinities, spreads, ranked_max } = preferences;
+        Self { ranking, affinities, spreads, ranked_max }
+    }
+}
+
+impl TryFrom<Unchecked> for Preferences {
+    type Error = PreferencesError;
+    fn try_from(unchecked: Unchecked) -> Result<Self, PreferencesError> {
+        let mut checked = Self::new(unchecked.ranking).ranked(unchecked.ranked_max);
+        for Affinity { selector, weight_percent } in unchecked.affinities {
+            checked = checked.prefer(selector, weight_percent)?;
+        }
+        for Spread { label, tasks_max } in unchecked.spreads {
+            checked = checked.spread_over(label, tasks_max)?;
+        }
+        Ok(checked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_checked_like_what_is_made() {
+        let zone: LabelPath = "zone".parse().unwrap();
+        let made = Preferences::new(Ranking::Pack(Metric::Cpu)).prefer("gpu && !spot".parse().unwrap(), 40);
+        let made = made.unwrap().spread_over(zone.clone(), Some(3)).unwrap().ranked(7);
+        let bytes = postcard::to_stdvec(&made).unwrap();
+        assert_eq!(postcard::from_bytes::<Preferences>(&bytes), Ok(made));
+
+        let spreads = vec![Spread { label: zone, tasks_max: None }; Preferences::SPREADS_MAX + 1];
+        let (ranking, affinities) = (Ranking::Random, Vec::new());
+        let unchecked = Unchecked { ranking, affinities, spreads, ranked_max: 1 };
+        let bytes = postcard::to_stdvec(&unchecked).unwrap();
+        assert!(postcard::from_bytes::<Preferences>(&bytes).is_err());
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use phalanx_base::{NodeId, NodeStatus};
+use serde::{Deserialize, Serialize};
 
 use crate::{Class, Metric, Selector};
 
 /// What a worker is chosen for: it decides in which states it may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum Purpose {
     /// A new task, which only a ready worker takes.
     #[default]
@@ -30,7 +31,7 @@ impl Purpose {
 /// What every worker must meet to be chosen. The default asks for no more than a ready worker.
 ///
 /// A metric that a worker does not report refuses it nowhere.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Requirements {
     /// What the worker is for.
     pub purpose: Purpose,

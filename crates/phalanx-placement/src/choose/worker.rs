@@ -5,11 +5,12 @@
 use std::fmt;
 
 use phalanx_base::{Labels, NodeId, NodeStatus};
+use serde::{Deserialize, Serialize};
 
 use crate::Metrics;
 
 /// A job class that a worker has, or that work needs: both the name and the version must be the same.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Class {
     /// The name of the class.
     pub name: String,

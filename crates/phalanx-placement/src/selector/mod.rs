@@ -15,6 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use phalanx_base::Labels;
+use serde::{Deserialize, Serialize};
 
 pub use error::{Expected, SelectorError};
 use expression::{Expression, join_into};
@@ -36,7 +37,8 @@ pub use path::LabelPath;
 /// `&&`), `==` and `notin` are taken too. Words are those of [`Labels`]: case counts, and punctuation, white space and
 /// the signs `< > " ' ~ * { } %` are written as percent-escapes, such as `%2C`. What was printed parses to an equal
 /// selector.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Selector {
     clauses: Vec<Clause>,
 }

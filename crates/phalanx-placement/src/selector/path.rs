@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use phalanx_base::Labels;
+use serde::{Deserialize, Serialize};
 
 use super::SelectorError;
 use super::parse::Parser;
@@ -11,7 +12,8 @@ use super::word::print_into;
 
 /// Names a label: `gpu` is the item of that name or the key `gpu` of any item, `core;group` the key `group` of the
 /// item `core`. Written as in [`Labels`], with the escapes of a [`Selector`](crate::Selector).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct LabelPath {
     pub(super) item: Option<String>,
     pub(super) key: String,
@@ -39,6 +41,19 @@ impl FromStr for LabelPath {
     type Err = SelectorError;
     fn from_str(text: &str) -> Result<Self, SelectorError> {
         Parser::new(text)?.whole_path()
+    }
+}
+
+impl TryFrom<String> for LabelPath {
+    type Error = SelectorError;
+    fn try_from(text: String) -> Result<Self, SelectorError> {
+        text.parse()
+    }
+}
+
+impl From<LabelPath> for String {
+    fn from(path: LabelPath) -> Self {
+        path.to_string()
     }
 }
 
