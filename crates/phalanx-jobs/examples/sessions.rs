@@ -197,7 +197,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     world.settle(usize::MAX)?;
 
     let class = ClassName { name: "camera".to_owned(), version: 1 };
-    let verb = Verb::Start { class, body: Bytes::new(), on_disconnect: OnDisconnect::Keep };
+    let verb = Verb::Start { class, body: Bytes::new(), on_disconnect: OnDisconnect::Keep, instance: None };
     let task = TaskId(world.call("a", verb)?);
     world.settle(usize::MAX)?;
     for frame in ["dawn", "noon"] {

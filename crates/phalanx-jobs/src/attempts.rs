@@ -94,6 +94,11 @@ impl Attempts {
         CallOptions { deadline, patience: self.patience, idempotent: self.idempotent }
     }
 
+    /// The attempts of the same call to whichever boot the worker has now: nothing is in doubt, and the deadline stays.
+    pub(crate) fn anew(&self, now: Instant) -> Self {
+        Self { moving_since: self.moving_since, ..Self::new(now, &self.options(now), false) }
+    }
+
     /// The call gets another deadline; what was learnt of the control side stays.
     pub(crate) fn begin_round(&mut self, deadline: Instant) {
         self.deadline = deadline;

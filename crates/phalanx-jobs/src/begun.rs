@@ -99,6 +99,13 @@ impl BegunTable {
         self.running += 1;
     }
 
+    /// The call has begun in an earlier boot of the worker, and has ended so: whoever asks again gets that outcome.
+    pub fn adopt(&mut self, id: &CallId, outcome: Outcome) {
+        // No link waits for it, and the greatest number is none's.
+        self.begin(id.clone(), LinkId(u64::MAX));
+        self.end(id, outcome);
+    }
+
     /// A repeat of a running call has arrived over another link: the outcome goes there.
     pub fn redirect(&mut self, id: &CallId, link: LinkId) {
         if let Some(State::Running { reply_to }) = self.calls.get_mut(id) {

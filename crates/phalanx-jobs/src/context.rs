@@ -18,16 +18,20 @@ use crate::class::JobClass;
 use crate::codec;
 use crate::outcome::{Outcome, Reason, TaskEnd};
 use crate::session::LinkId;
-use crate::transfer::Transfer;
-use crate::wire::{CallId, TaskId};
+use crate::task_logs::lines_of;
+use crate::transfer::{OutgoingTransfer, Transfer};
+use crate::wire::{CallId, Instance, OnDisconnect, TaskId};
 
 /// What user code, and what carries its transfers, tells the worker's driver.
 #[derive(Debug)]
 pub(crate) enum FromUser {
     TransferEnd(LinkId),
     Emit(TaskId, Bytes),
+    /// Lines, each within its cap.
+    Log(TaskId, Vec<String>),
     Answer(CallId, Outcome),
     TaskEnd(TaskId, TaskEnd),
+    Outlives(TaskId, bool),
 }
 
 /// What the worker's driver tells a task.
@@ -174,15 +178,26 @@ pub enum EmitError {
     ShuttingDown,
 }
 
+/// How a task stands to the boot of its worker.
+#[derive(Debug, Clone)]
+pub(crate) struct TaskLife {
+    pub(crate) kept: bool,
+    pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) told_to_stop: Arc<AtomicBool>,
+}
+
 /// What a task holds in its hands.
 pub struct TaskContext<C: JobClass> {
     pub(crate) task: TaskId,
+    pub(crate) instance: Option<Instance>,
     pub(crate) worker: NodeId,
     pub(crate) signals: Receiver<ToTask>,
     pub(crate) transfers: Receiver<Transfer>,
+    pub(crate) outgoing: Receiver<OutgoingTransfer>,
     pub(crate) answers: Sender<FromUser>,
     pub(crate) refusal: Refusal,
     pub(crate) spawn: Arc<dyn Spawn>,
+    pub(crate) life: TaskLife,
     pub(crate) class: PhantomData<fn() -> C>,
 }
 
@@ -193,10 +208,45 @@ impl<C: JobClass> TaskContext<C> {
         &self.task
     }
 
+    /// Which attempt of which instance of a job this task is, if it was started as one. Whoever keeps something under the
+    /// instance's name can fence it by the attempt, which is greater than that of each run before.
+    #[must_use]
+    pub fn instance(&self) -> Option<&Instance> {
+        self.instance.as_ref()
+    }
+
     /// The worker that runs the task: this node.
     #[must_use]
     pub fn worker(&self) -> &NodeId {
         &self.worker
+    }
+
+    /// Whether the task was started in an earlier boot of the worker, and [`JobHandler::kept`](crate::JobHandler::kept) has
+    /// named it.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.life.kept
+    }
+
+    /// What the task does when its worker has no owner, as whoever started it has said.
+    #[must_use]
+    pub fn on_disconnect(&self) -> OnDisconnect {
+        self.life.on_disconnect
+    }
+
+    /// Whether the task was told to stop. A task that is dropped without it is dropped because its worker ends: work that
+    /// outlives the worker's process goes on then.
+    #[must_use]
+    pub fn is_told_to_stop(&self) -> bool {
+        self.life.told_to_stop.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the task's work goes on when the worker's process ends, so that the next boot will be told of it by
+    /// [`JobHandler::kept`](crate::JobHandler::kept). A worker that stops as a whole leaves such a task alone, while one that
+    /// is told to stop by itself stops. Cancellation safe: it is said or not.
+    pub async fn outlive_worker(&self, outlives: bool) {
+        // A worker that has stopped does not stop its tasks any more.
+        let _ = self.answers.send(FromUser::Outlives(self.task.clone(), outlives)).await;
     }
 
     /// Waits for the next command or change of state; `None` when the worker shuts down. Cancellation safe. Take what
@@ -233,9 +283,25 @@ impl<C: JobClass> TaskContext<C> {
         self.answers.send(message).await.map_err(|_| EmitError::ShuttingDown)
     }
 
+    /// Writes a line down, or several: the worker keeps the last [`LOG_LINES_MAX`](crate::LOG_LINES_MAX) of each task, also
+    /// for a while after its end, for whoever asks what it was about (`WorkerHandle::task_details`). A line longer than
+    /// [`LOG_LINE_BYTES_MAX`](crate::LOG_LINE_BYTES_MAX) is cut. It waits for the worker's own inbox, never for the network;
+    /// dropping the future may leave it written or not.
+    pub async fn log(&self, text: impl AsRef<str>) {
+        let lines = lines_of(text.as_ref());
+        // A worker that shuts down keeps nothing.
+        let _ = self.answers.send(FromUser::Log(self.task.clone(), lines)).await;
+    }
+
     /// Waits for the next transfer into this task; `None` when the worker shuts down. Cancellation safe.
     pub async fn transfer(&self) -> Option<Transfer> {
         self.transfers.recv().await.ok()
+    }
+
+    /// Waits until bytes of this task are asked for; `None` when the worker shuts down. Cancellation safe. Several may be
+    /// answered side by side.
+    pub async fn outgoing(&self) -> Option<OutgoingTransfer> {
+        self.outgoing.recv().await.ok()
     }
 
     /// As [`RequestContext::blocking`].

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::class::JobClass;
 use crate::context::{RequestContext, TaskContext};
 use crate::outcome::TaskError;
-use crate::wire::TaskId;
+use crate::wire::{Instance, OnDisconnect, TaskId};
 
 /// The worker's half of a job class.
 ///
@@ -38,6 +38,29 @@ pub trait JobHandler<C: JobClass>: Send + Sync + 'static {
         let _ = task;
         async move { cx.refuse().await }
     }
+
+    /// The tasks of earlier boots of this worker whose work goes on outside of its process, or has ended there unheard. The
+    /// worker asks once, before it has an owner; it runs each of them by [`JobHandler::task`] under the id that it had, with
+    /// [`TaskContext::is_kept`]. Every other task of an earlier boot is lost.
+    ///
+    /// A handler that takes longer than [`KEPT_TIMEOUT`](crate::KEPT_TIMEOUT), or panics, keeps none; the future is dropped
+    /// then.
+    fn kept(&self) -> impl Future<Output = Vec<Kept<C>>> + Send {
+        async { Vec::new() }
+    }
+}
+
+/// A task that has outlived the process of its worker.
+#[derive(Debug, Clone)]
+pub struct Kept<C: JobClass> {
+    /// Its id, as the worker's earlier boot knew it.
+    pub id: TaskId,
+    /// What it does without an owner: [`TaskContext::on_disconnect`] of the earlier boot.
+    pub on_disconnect: OnDisconnect,
+    /// Which attempt of which instance of a job it is: [`TaskContext::instance`] of the earlier boot.
+    pub instance: Option<Instance>,
+    /// What [`JobHandler::task`] is given. It need not be all that the task was started with.
+    pub task: C::Task,
 }
 
 /// What an event is about.

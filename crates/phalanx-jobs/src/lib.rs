@@ -14,12 +14,15 @@ mod control;
 mod driver;
 mod events;
 mod handler;
+mod instances;
+mod lifecycle;
 mod observe;
 mod operations;
 mod outcome;
 mod ownership;
 mod registry;
 mod session;
+mod task_logs;
 mod tasks;
 mod transfer;
 mod transmit;
@@ -40,28 +43,34 @@ pub use control::{
 };
 #[cfg(feature = "tokio")]
 pub use driver::{
-    Accepted, ControlConfig, ControlService, Dial, Drain, DrainOptions, Gateway, GossipStream, NewsStream,
-    NodeSummary, Nodes, OperationError, TaskHandle, Tasks, WorkerChange, WorkerHandle, WorkerInfo,
-    WorkerService, WorkerSettings, WorkerView, accept,
+    Accepted, ControlConfig, ControlService, Dial, Drain, DrainOptions, Fetch, Gateway, GossipStream,
+    KEPT_TIMEOUT, MetadataStream, NewsStream, NodeSummary, Nodes, OperationError, TaskHandle, Tasks,
+    WorkerChange, WorkerHandle, WorkerInfo, WorkerService, WorkerSettings, WorkerView, accept,
 };
 pub use events::{
     Cursor, EVENTS_IN_FLIGHT_BYTES_MAX, EVENTS_IN_FLIGHT_MAX, Entry, LOGS_MAX, Log, Outbox, Received,
 };
-pub use handler::{EventContext, EventHandler, JobHandler};
+pub use handler::{EventContext, EventHandler, JobHandler, Kept};
+pub use instances::{ENDED_INSTANCES_MAX, InstanceTable, Predecessors};
+pub use lifecycle::{EndSummary, TaskState};
 pub use observe::{NoObserver, Observation, Observer};
 pub use operations::{
-    NodeInfo, Operation, OperationReply, Operations, STOPPING_NAMED_MAX, StopProgress, StoppingTask,
-    TASKS_PAGE_MAX, TaskInfo,
+    ENDED_TASKS_PAGE_MAX, EndedTask, NodeInfo, Operation, OperationReply, Operations, STOPPING_NAMED_MAX,
+    StopProgress, StoppingTask, TASKS_PAGE_MAX, TaskDetails, TaskInfo,
 };
 pub use outcome::{CallError, Cap, Outcome, REASON_TEXT_BYTES_MAX, Reason, TaskEnd, TaskError};
 pub use ownership::{
-    Acting, Arbiter, Finder, FinderConfig, GIVING_PAUSE, GIVING_STEP_MAX, Giving, Holding,
-    MOVES_IN_FLIGHT_MAX, MOVES_PER_SECOND, Owners, Pacer, Present, Stage, Step, Steward, Target, Verdict,
+    Acting, Arbiter, Directory, Finder, FinderConfig, GIVING_PAUSE, GIVING_STEP_MAX, Giving, Holding,
+    MOVES_IN_FLIGHT_MAX, MOVES_PER_SECOND, NoDirectory, Owners, Pacer, Present, Stage, Step, Steward, Target,
+    Verdict,
 };
 pub use phalanx_base::{Spawn, Work};
 pub use registry::{EventHandlers, Jobs, RegisterError};
 pub use session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};
-pub use tasks::{COMMANDS_MAX, ENDED_OUTPUT_BYTES_MAX, ENDED_TASKS_MAX, TaskTable, Waiting, Watch};
-pub use transfer::{Transfer, TransferError};
+pub use task_logs::{LOG_BYTES_MAX, LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
+pub use tasks::{
+    COMMANDS_MAX, ENDED_OUTPUT_BYTES_MAX, ENDED_TASKS_MAX, TaskStart, TaskTable, Waiting, Watch,
+};
+pub use transfer::{OutgoingTransfer, Transfer, TransferError};
 pub use transmit::Transmit;
-pub use worker::{WorkerCore, WorkerEvent, WorkerIdentity};
+pub use worker::{SUPERSEDED_GRACE, WorkerCore, WorkerEvent, WorkerIdentity};

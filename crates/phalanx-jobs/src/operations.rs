@@ -7,7 +7,8 @@ use phalanx_base::{Boot, Labels, NodeStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::class::{JobClass, Nothing};
-use crate::wire::{ClassName, TaskId};
+use crate::lifecycle::{EndSummary, TaskState};
+use crate::wire::{ClassName, Instance, TaskId};
 
 /// The job class of the built-in operations.
 pub enum Operations {}
@@ -32,7 +33,7 @@ pub enum Operation {
     Info,
     /// How it is.
     Status,
-    /// The tasks that run, those after this one in the order of their ids, [`TASKS_PAGE_MAX`] at most.
+    /// The tasks that have not ended, those after this one in the order of their ids, [`TASKS_PAGE_MAX`] at most.
     Tasks {
         /// The last task of the page before.
         after: Option<TaskId>,
@@ -45,17 +46,30 @@ pub enum Operation {
     Ready,
     /// Take no new task.
     Standby,
-    /// Take no new task, and stop those that run.
+    /// Take no new task, and stop those that run, but for those that outlive the worker's process.
     Stop {
         /// How long they may take, in milliseconds.
         grace_ms: u64,
     },
     /// How far it is with stopping. A worker of an earlier version does not know the question, and says that it is malformed.
     Stopping,
+    /// All that it knows of one task, which runs or has ended.
+    Task {
+        /// Which task.
+        task: TaskId,
+    },
+    /// The ended tasks that it keeps, those after this one in the order of their ids, [`ENDED_TASKS_PAGE_MAX`] at most.
+    EndedTasks {
+        /// The last task of the page before.
+        after: Option<TaskId>,
+    },
 }
 
 /// How many tasks one answer names.
 pub const TASKS_PAGE_MAX: usize = 1_024;
+
+/// How many ended tasks one answer names: each may carry the text of a panic.
+pub const ENDED_TASKS_PAGE_MAX: usize = 512;
 
 /// The answer to an [`Operation`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +89,15 @@ pub enum OperationReply {
     Labels(Labels),
     /// To [`Operation::Stopping`].
     Stopping(StopProgress),
+    /// To [`Operation::Task`]; `None` where there is no such task (any more).
+    Task(Option<TaskDetails>),
+    /// To [`Operation::EndedTasks`].
+    EndedTasks {
+        /// The tasks.
+        tasks: Vec<EndedTask>,
+        /// Whether more follow after the last one.
+        more: bool,
+    },
 }
 
 /// How many tasks the answer to [`Operation::Stopping`] names: as many as somebody reads. The rest is counted, and
@@ -122,11 +145,53 @@ pub struct NodeInfo {
     pub version: String,
 }
 
-/// A task that runs.
+/// A task that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskInfo {
     /// Its id.
     pub task: TaskId,
     /// Its class.
     pub class: ClassName,
+    /// Which attempt of which instance of a job it is, if it is one.
+    pub instance: Option<Instance>,
+    /// How it is.
+    pub state: TaskState,
+}
+
+/// A task that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedTask {
+    /// Its id.
+    pub task: TaskId,
+    /// Its class.
+    pub class: ClassName,
+    /// Which attempt of which instance of a job it was, if it was one.
+    pub instance: Option<Instance>,
+    /// For how many milliseconds it ran.
+    pub ran_ms: u64,
+    /// How many milliseconds ago it ended.
+    pub ended_ms_ago: u64,
+    /// How it ended.
+    pub end: EndSummary,
+}
+
+/// All that a worker knows of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskDetails {
+    /// Its id.
+    pub task: TaskId,
+    /// Its class.
+    pub class: ClassName,
+    /// Which attempt of which instance of a job it is, if it is one.
+    pub instance: Option<Instance>,
+    /// How it is.
+    pub state: TaskState,
+    /// For how many milliseconds it has run, or ran; of one that is starting, has waited.
+    pub running_ms: u64,
+    /// How many milliseconds ago it ended.
+    pub ended_ms_ago: Option<u64>,
+    /// How it ended.
+    pub end: Option<EndSummary>,
+    /// The last lines that it has logged, the oldest first: [`LOG_LINES_MAX`](crate::LOG_LINES_MAX) at most.
+    pub log: Vec<String>,
 }

@@ -94,6 +94,14 @@ pub enum Reason {
     /// The node shuts down.
     #[error("the node shuts down")]
     ShuttingDown,
+    /// The worker has seen this attempt of the instance, or a later one.
+    #[error(
+        "this attempt of the instance, or a later one, was started on the worker before: start a later one"
+    )]
+    Superseded,
+    /// The task is accepted, and an earlier attempt of its instance has not ended yet.
+    #[error("the task waits for the end of an earlier attempt: try again when it runs")]
+    TaskStarting,
 }
 
 /// The bounded things that can be full.
@@ -150,6 +158,8 @@ pub enum TaskEnd {
     Aborted(Reason),
     /// With the boot of the worker that ran it.
     Lost,
+    /// Because it was killed.
+    Killed,
 }
 
 /// Why a request or a command has no answer.
@@ -191,6 +201,9 @@ pub enum TaskError<E> {
     /// It was ended without a word of its own.
     #[error("the task was ended: {0}")]
     Aborted(Reason),
+    /// It was killed.
+    #[error("the task was killed")]
+    Killed,
     /// The worker's boot ended with it.
     #[error("the task was lost with the boot of its worker: start it again")]
     Lost,
@@ -232,6 +245,7 @@ impl TaskEnd {
                 Err(_) => TaskError::Aborted(Reason::Malformed),
             }),
             TaskEnd::Stopped => Err(TaskError::Stopped),
+            TaskEnd::Killed => Err(TaskError::Killed),
             TaskEnd::Aborted(reason) => Err(TaskError::Aborted(reason.clone())),
             TaskEnd::Lost => Err(TaskError::Lost),
         }
@@ -240,7 +254,12 @@ impl TaskEnd {
 
 /// Shortens a text of unknown origin to what a reason may carry.
 pub(crate) fn shortened(text: &str) -> String {
-    let mut end = text.len().min(REASON_TEXT_BYTES_MAX);
+    shortened_to(text, REASON_TEXT_BYTES_MAX)
+}
+
+/// The begin of a text, of whole characters.
+pub(crate) fn shortened_to(text: &str, bytes_max: usize) -> String {
+    let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

@@ -18,11 +18,11 @@ use serde::Serialize;
 
 use crate::class::{CLASS_NAME_BYTES_MAX, JOB_CLASSES_MAX, JobClass};
 use crate::codec;
-use crate::context::{FromUser, Refusal, RequestContext, TaskContext, ToTask};
-use crate::handler::{EventContext, EventHandler, JobHandler};
+use crate::context::{FromUser, Refusal, RequestContext, TaskContext, TaskLife, ToTask};
+use crate::handler::{EventContext, EventHandler, JobHandler, Kept};
 use crate::outcome::{Outcome, Reason, TaskEnd, panic_text};
-use crate::transfer::Transfer;
-use crate::wire::{CHECKPOINT_BYTES_MAX, ClassName, EventBody, TaskId};
+use crate::transfer::{OutgoingTransfer, Transfer};
+use crate::wire::{CHECKPOINT_BYTES_MAX, ClassName, EventBody, Instance, OnDisconnect, TaskId};
 
 /// Why a handler cannot be registered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +93,12 @@ impl Jobs {
     pub(crate) fn class(&self, name: &str) -> Option<Arc<dyn AnyJob>> {
         self.classes.get(name).cloned()
     }
+
+    /// All classes, in the order of their names.
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "the driver runs jobs"))]
+    pub(crate) fn all(&self) -> impl Iterator<Item = Arc<dyn AnyJob>> + '_ {
+        self.classes.values().cloned()
+    }
 }
 
 /// The job classes whose events a control node handles.
@@ -121,11 +127,23 @@ impl EventHandlers {
 /// The ends of a task's channels, before its class is known.
 pub(crate) struct TaskParts {
     pub(crate) task: TaskId,
+    pub(crate) instance: Option<Instance>,
     pub(crate) worker: NodeId,
     pub(crate) signals: Receiver<ToTask>,
     pub(crate) transfers: Receiver<Transfer>,
+    pub(crate) outgoing: Receiver<OutgoingTransfer>,
     pub(crate) answers: Sender<FromUser>,
     pub(crate) spawn: Arc<dyn Spawn>,
+    pub(crate) life: TaskLife,
+}
+
+/// A task that a handler has kept, before its class is known.
+pub(crate) struct AnyKept {
+    pub(crate) id: TaskId,
+    pub(crate) class: ClassName,
+    pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) instance: Option<Instance>,
+    pub(crate) body: Bytes,
 }
 
 /// A worker's half without its types.
@@ -133,6 +151,8 @@ pub(crate) trait AnyJob: Send + Sync {
     fn name(&self) -> ClassName;
     fn request(&self, cx: RequestContext, body: Bytes) -> BoxFuture<'static, Outcome>;
     fn task(&self, parts: TaskParts, body: Bytes) -> BoxFuture<'static, TaskEnd>;
+    /// The tasks of earlier boots that go on; none of a handler that panics.
+    fn kept(&self) -> BoxFuture<'static, Vec<AnyKept>>;
 }
 
 struct Job<C, H> {
@@ -191,15 +211,19 @@ impl<C: JobClass, H: JobHandler<C>> AnyJob for Job<C, H> {
                 Err(reason) => return TaskEnd::Aborted(reason),
             };
             let refusal = Refusal::default();
-            let TaskParts { task: id, worker, signals, transfers, answers, spawn } = parts;
+            let TaskParts { task: id, instance, worker, signals, transfers, outgoing, answers, spawn, life } =
+                parts;
             let cx: TaskContext<C> = TaskContext {
                 task: id,
+                instance,
                 worker,
                 signals,
                 transfers,
+                outgoing,
                 answers,
                 refusal: refusal.clone(),
                 spawn,
+                life,
                 class: PhantomData,
             };
             let end = match run(async { handler.task(cx, task).await }, refusal).await {
@@ -209,6 +233,30 @@ impl<C: JobClass, H: JobHandler<C>> AnyJob for Job<C, H> {
                 Ran::Panicked(reason) => Err(reason),
             };
             end.unwrap_or_else(TaskEnd::Aborted)
+        }
+        .boxed()
+    }
+
+    fn kept(&self) -> BoxFuture<'static, Vec<AnyKept>> {
+        let handler = self.handler.clone();
+        async move {
+            let named = match AssertUnwindSafe(async { handler.kept().await }).catch_unwind().await {
+                Ok(named) => named,
+                Err(panic) => {
+                    let panic = panic_text(panic.as_ref());
+                    tracing::error!(class = C::NAME, panic, "a handler panicked: its kept tasks are lost");
+                    return Vec::new();
+                }
+            };
+            let erase = |Kept { id, on_disconnect, instance, task }: Kept<C>| {
+                let encoded = codec::encode(&task);
+                let body = encoded.inspect_err(
+                    |reason| tracing::error!(class = C::NAME, task = %id, %reason, "a kept task is lost"),
+                );
+                let class = codec::class_name::<C>();
+                Some(AnyKept { id, class, on_disconnect, instance, body: body.ok()? })
+            };
+            named.into_iter().filter_map(erase).collect()
         }
         .boxed()
     }

@@ -1,15 +1,18 @@
 //! The worker's table of tasks: what runs, in which order it takes commands, and how it ended.
 //!
 //! A task belongs to its worker, not to a link: nothing here knows of sessions. An end is said once and kept for a
-//! while, so that whoever asks late still learns it.
+//! while, with the last lines that the task has logged, so that whoever asks late still learns it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use phalanx_base::planted;
 
+use crate::lifecycle::{EndSummary, TaskState};
+use crate::operations::{EndedTask, TaskDetails, TaskInfo};
 use crate::outcome::{Cap, Reason, TaskEnd};
-use crate::wire::{CallId, CommandStream, OnDisconnect, TaskId};
+use crate::task_logs::TaskLogs;
+use crate::wire::{CallId, ClassName, CommandStream, Instance, OnDisconnect, TaskId};
 
 /// How many ended tasks are kept for those who ask late.
 pub const ENDED_TASKS_MAX: usize = 4_096;
@@ -26,9 +29,35 @@ const COMMAND_STREAMS_MAX: usize = 64;
 /// How many callers wait for the end of one task.
 const WATCHERS_MAX: usize = 1_024;
 
+/// What a task starts as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskStart {
+    /// Its class.
+    pub class: ClassName,
+    /// Which attempt of which instance of a job it is, if it is one.
+    pub instance: Option<Instance>,
+    /// What happens when the worker loses its owner.
+    pub on_disconnect: OnDisconnect,
+    /// Another task must end before it begins; see [`TaskTable::begin`].
+    pub waits: bool,
+}
+
+#[derive(Debug)]
+struct Known {
+    class: ClassName,
+    instance: Option<Instance>,
+    /// When it began, or was accepted to wait.
+    since: Instant,
+    state: State,
+}
+
 #[derive(Debug)]
 struct Running {
     on_disconnect: OnDisconnect,
+    /// It has not begun.
+    waits: bool,
+    /// Whether its work goes on when the worker's process ends.
+    outlives: bool,
     /// When it is told to stop, unless the worker has an owner before.
     abandoned_at: Option<Instant>,
     stop_at: Option<Instant>,
@@ -37,10 +66,47 @@ struct Running {
     watchers: Vec<CallId>,
 }
 
+impl Running {
+    fn outlives(&self) -> bool {
+        self.outlives && self.stop_at.is_none()
+    }
+}
+
 #[derive(Debug)]
 enum State {
     Running(Running),
-    Ended(TaskEnd),
+    Ended { end: TaskEnd, at: Instant },
+}
+
+impl Known {
+    fn running(&self) -> Option<&Running> {
+        match &self.state {
+            State::Running(running) => Some(running),
+            State::Ended { .. } => None,
+        }
+    }
+
+    fn task_state(&self) -> TaskState {
+        match &self.state {
+            State::Running(running) if running.waits => TaskState::Starting,
+            State::Running(running) if running.stop_at.is_some() => TaskState::Stopping,
+            State::Running(_) => TaskState::Running,
+            State::Ended { end, .. } => EndSummary::from(end).state(),
+        }
+    }
+
+    /// How long it ran, or has run so far.
+    fn ran_ms(&self, now: Instant) -> u64 {
+        let until = match &self.state {
+            State::Running(_) => now,
+            State::Ended { at, .. } => *at,
+        };
+        milliseconds(until, self.since)
+    }
+}
+
+fn milliseconds(now: Instant, since: Instant) -> u64 {
+    u64::try_from(now.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Who is to be told that a task has ended.
@@ -66,10 +132,11 @@ pub enum Watch {
 /// The table. See the module's page.
 #[derive(Debug, Default)]
 pub struct TaskTable {
-    tasks: BTreeMap<TaskId, State>,
+    tasks: BTreeMap<TaskId, Known>,
     ended: VecDeque<(TaskId, usize)>,
     ended_bytes: usize,
     running: usize,
+    logs: TaskLogs,
 }
 
 impl TaskTable {
@@ -91,28 +158,84 @@ impl TaskTable {
     }
 
     /// A task starts. Its id is the id of a call that has never begun, so it is new.
-    pub fn start(&mut self, task: TaskId, on_disconnect: OnDisconnect) {
+    pub fn start(&mut self, now: Instant, task: TaskId, start: TaskStart) {
+        let TaskStart { class, instance, on_disconnect, waits } = start;
         let running = Running {
             on_disconnect,
+            waits,
+            outlives: false,
             abandoned_at: None,
             stop_at: None,
             streams: BTreeMap::new(),
             commands: Vec::new(),
             watchers: Vec::new(),
         };
-        self.tasks.insert(task, State::Running(running));
+        self.tasks.insert(task, Known { class, instance, since: now, state: State::Running(running) });
         self.running += 1;
     }
 
-    /// Whether a task runs.
+    /// A task that has waited begins.
+    pub fn begin(&mut self, now: Instant, task: &TaskId) {
+        if let Some(Known { since, state: State::Running(running), .. }) = self.tasks.get_mut(task) {
+            running.waits = false;
+            *since = now;
+        }
+    }
+
+    /// Whether a task has not ended.
+    ///
+    /// # Errors
+    /// [`Reason::TaskEnded`], or [`Reason::NoSuchTask`] for one that is not known (any more).
+    pub fn check_alive(&self, task: &TaskId) -> Result<(), Reason> {
+        match self.tasks.get(task).map(|known| &known.state) {
+            Some(State::Running(_)) => Ok(()),
+            Some(State::Ended { .. }) => Err(Reason::TaskEnded),
+            None => Err(Reason::NoSuchTask),
+        }
+    }
+
+    /// Whether a task's work goes on when the worker's process ends.
+    pub fn set_outlives(&mut self, task: &TaskId, outlives: bool) {
+        if let Some(Known { state: State::Running(running), .. }) = self.tasks.get_mut(task) {
+            running.outlives = outlives;
+        }
+    }
+
+    /// Whether a task runs that a worker leaves alone when it stops. One that was told to stop by itself is none.
+    #[must_use]
+    pub fn outlives(&self, task: &TaskId) -> bool {
+        matches!(self.tasks.get(task), Some(Known { state: State::Running(running), .. }) if running.outlives())
+    }
+
+    /// How many such tasks run.
+    #[must_use]
+    pub fn outliving(&self) -> usize {
+        self.running_tasks().filter(|(_, running)| running.outlives()).count()
+    }
+
+    /// What a task that runs does without an owner.
+    #[must_use]
+    pub fn on_disconnect_of(&self, task: &TaskId) -> Option<OnDisconnect> {
+        match self.tasks.get(task) {
+            Some(Known { state: State::Running(running), .. }) => Some(running.on_disconnect),
+            _ => None,
+        }
+    }
+
+    /// Whether a task runs, and so can be told something.
     ///
     /// # Errors
     /// Why it does not.
     pub fn check_running(&self, task: &TaskId) -> Result<(), Reason> {
-        match self.tasks.get(task) {
-            Some(State::Running(_)) => Ok(()),
-            Some(State::Ended(_)) => Err(Reason::TaskEnded),
-            None => Err(Reason::NoSuchTask),
+        self.check_alive(task)?;
+        let waits = self.running_task(task).is_some_and(|running| running.waits);
+        if waits { Err(Reason::TaskStarting) } else { Ok(()) }
+    }
+
+    /// A task has logged something. What comes after its end is not kept.
+    pub fn log(&mut self, task: &TaskId, text: &str) {
+        if self.check_alive(task).is_ok() {
+            self.logs.push(task, text);
         }
     }
 
@@ -129,7 +252,7 @@ impl TaskTable {
         call: &CallId,
     ) -> Result<(), Reason> {
         self.check_running(task)?;
-        let Some(State::Running(running)) = self.tasks.get_mut(task) else { return Err(Reason::NoSuchTask) };
+        let running = self.running_task_mut(task).ok_or(Reason::NoSuchTask)?;
         if running.commands.len() >= COMMANDS_MAX {
             return Err(Reason::Busy(Cap::Commands));
         }
@@ -147,15 +270,15 @@ impl TaskTable {
 
     /// A command has been answered.
     pub fn command_done(&mut self, task: &TaskId, call: &CallId) {
-        if let Some(State::Running(running)) = self.tasks.get_mut(task) {
+        if let Some(running) = self.running_task_mut(task) {
             running.commands.retain(|waiting| waiting != call);
         }
     }
 
     /// A call wants to know how a task ends.
     pub fn watch(&mut self, task: &TaskId, call: &CallId) -> Watch {
-        match self.tasks.get_mut(task) {
-            Some(State::Ended(end)) => {
+        match self.tasks.get_mut(task).map(|known| &mut known.state) {
+            Some(State::Ended { end, .. }) => {
                 let told = end.clone();
                 if planted!("changing-end") {
                     *end = TaskEnd::Stopped;
@@ -175,40 +298,95 @@ impl TaskTable {
 
     /// A call does not wait any more.
     pub fn unwatch(&mut self, task: &TaskId, call: &CallId) {
-        if let Some(State::Running(running)) = self.tasks.get_mut(task) {
+        if let Some(running) = self.running_task_mut(task) {
             running.watchers.retain(|waiting| waiting != call);
         }
     }
 
     /// A task must have ended by then, or it is ended.
     pub fn stop(&mut self, task: &TaskId, at: Instant) {
-        if let Some(State::Running(running)) = self.tasks.get_mut(task) {
+        if let Some(running) = self.running_task_mut(task) {
             running.stop_at = Some(running.stop_at.map_or(at, |before| before.min(at)));
         }
     }
 
     /// A task has ended. `None` if it had ended before: an end never changes.
-    pub fn end(&mut self, task: &TaskId, end: TaskEnd) -> Option<Waiting> {
-        let state = self.tasks.get_mut(task)?;
-        let State::Running(running) = state else { return None };
+    pub fn end(&mut self, now: Instant, task: &TaskId, end: TaskEnd) -> Option<Waiting> {
+        let known = self.tasks.get_mut(task)?;
+        let State::Running(running) = &mut known.state else { return None };
         let waiting = Waiting {
             watchers: std::mem::take(&mut running.watchers),
             commands: std::mem::take(&mut running.commands),
         };
         let bytes = match &end {
             TaskEnd::Done(body) | TaskEnd::Failed(body) => body.len(),
-            TaskEnd::Stopped | TaskEnd::Aborted(_) | TaskEnd::Lost => 0,
+            TaskEnd::Stopped | TaskEnd::Aborted(_) | TaskEnd::Lost | TaskEnd::Killed => 0,
         };
-        *state = State::Ended(end);
+        known.state = State::Ended { end, at: now };
         self.running -= 1;
+        self.logs.end(task);
         self.ended.push_back((task.clone(), bytes));
         self.ended_bytes += bytes;
         while self.ended.len() > ENDED_TASKS_MAX || self.ended_bytes > ENDED_OUTPUT_BYTES_MAX {
             let Some((oldest, bytes)) = self.ended.pop_front() else { break };
             self.ended_bytes -= bytes;
             self.tasks.remove(&oldest);
+            self.logs.forget(&oldest);
         }
         Some(waiting)
+    }
+
+    /// The tasks that have not ended, in the order of their ids.
+    pub fn infos(&self) -> impl Iterator<Item = TaskInfo> + '_ {
+        let running = self.tasks.iter().filter(|(_, known)| known.running().is_some());
+        running.map(|(task, known)| TaskInfo {
+            task: task.clone(),
+            class: known.class.clone(),
+            instance: known.instance.clone(),
+            state: known.task_state(),
+        })
+    }
+
+    /// The ended tasks that are kept, in the order of their ids.
+    pub fn ended(&self, now: Instant) -> impl Iterator<Item = EndedTask> + '_ {
+        self.tasks.iter().filter_map(move |(task, known)| {
+            let State::Ended { end, at } = &known.state else { return None };
+            Some(EndedTask {
+                task: task.clone(),
+                class: known.class.clone(),
+                instance: known.instance.clone(),
+                ran_ms: known.ran_ms(now),
+                ended_ms_ago: milliseconds(now, *at),
+                end: EndSummary::from(end),
+            })
+        })
+    }
+
+    /// All that is known of a task, while it runs and is kept.
+    #[must_use]
+    pub fn details(&self, now: Instant, task: &TaskId) -> Option<TaskDetails> {
+        let known = self.tasks.get(task)?;
+        let ended = match &known.state {
+            State::Running(_) => None,
+            State::Ended { end, at } => Some((milliseconds(now, *at), EndSummary::from(end))),
+        };
+        let (ended_ms_ago, end) = ended.unzip();
+        Some(TaskDetails {
+            task: task.clone(),
+            class: known.class.clone(),
+            instance: known.instance.clone(),
+            state: known.task_state(),
+            running_ms: known.ran_ms(now),
+            ended_ms_ago,
+            end,
+            log: self.logs.lines(task),
+        })
+    }
+
+    /// The class of a task, while it runs and is kept.
+    #[must_use]
+    pub fn class(&self, task: &TaskId) -> Option<&ClassName> {
+        self.tasks.get(task).map(|known| &known.class)
     }
 
     /// The worker has lost its owner: from now on counts the time of the tasks that do not go on for ever without one.
@@ -259,102 +437,29 @@ impl TaskTable {
         self.running_tasks().flat_map(|(_, running)| [running.stop_at, running.abandoned_at]).flatten().min()
     }
 
-    fn running_tasks_mut(&mut self) -> impl Iterator<Item = &mut Running> {
-        self.tasks.values_mut().filter_map(|state| match state {
+    fn running_task(&self, task: &TaskId) -> Option<&Running> {
+        self.tasks.get(task)?.running()
+    }
+
+    fn running_task_mut(&mut self, task: &TaskId) -> Option<&mut Running> {
+        match &mut self.tasks.get_mut(task)?.state {
             State::Running(running) => Some(running),
-            State::Ended(_) => None,
+            State::Ended { .. } => None,
+        }
+    }
+
+    fn running_tasks_mut(&mut self) -> impl Iterator<Item = &mut Running> {
+        self.tasks.values_mut().filter_map(|known| match &mut known.state {
+            State::Running(running) => Some(running),
+            State::Ended { .. } => None,
         })
     }
 
     fn running_tasks(&self) -> impl Iterator<Item = (&TaskId, &Running)> {
-        self.tasks.iter().filter_map(|(task, state)| match state {
-            State::Running(running) => Some((task, running)),
-            State::Ended(_) => None,
-        })
+        self.tasks.iter().filter_map(|(task, known)| Some((task, known.running()?)))
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use phalanx_base::{Boot, Generation, NodeId};
-
-    fn call(sequence: u64) -> CallId {
-        let caller = Boot { node: NodeId::new("c").unwrap(), generation: Generation::from_u64(1) };
-        CallId { caller, sequence }
-    }
-
-    #[test]
-    fn commands_come_in_order_or_not_at_all() {
-        let (task, stream) = (TaskId(call(1)), CommandStream(call(2)));
-        let mut table = TaskTable::default();
-        assert_eq!(table.command(&task, &stream, 0, &call(3)), Err(Reason::NoSuchTask));
-        table.start(task.clone(), OnDisconnect::Keep);
-        assert_eq!(table.command(&task, &stream, 1, &call(4)), Err(Reason::CommandOutOfOrder));
-        assert_eq!(table.command(&task, &stream, 0, &call(3)), Ok(()));
-        assert_eq!(table.command(&task, &stream, 0, &call(5)), Err(Reason::CommandOutOfOrder));
-        assert_eq!(table.command(&task, &stream, 1, &call(4)), Ok(()));
-        table.command_done(&task, &call(3));
-        let waiting = table.end(&task, TaskEnd::Stopped).unwrap();
-        assert_eq!(waiting.commands, [call(4)]);
-        assert_eq!(table.command(&task, &stream, 2, &call(6)), Err(Reason::TaskEnded));
-    }
-
-    #[test]
-    fn an_end_never_changes() {
-        let task = TaskId(call(1));
-        let mut table = TaskTable::default();
-        table.start(task.clone(), OnDisconnect::Keep);
-        assert_eq!(table.watch(&task, &call(7)), Watch::Waiting);
-        let done = TaskEnd::Done(Bytes::from_static(b"4"));
-        assert_eq!(table.end(&task, done.clone()).unwrap().watchers, [call(7)]);
-        assert_eq!(table.end(&task, TaskEnd::Lost), None);
-        assert_eq!(table.watch(&task, &call(8)), Watch::Ended(done));
-        assert_eq!(table.running(), 0);
-    }
-
-    #[test]
-    fn tasks_stop_when_their_time_has_passed() {
-        let now = Instant::now();
-        let task = TaskId(call(1));
-        let mut table = TaskTable::default();
-        table.start(task.clone(), OnDisconnect::StopAfter { milliseconds: 500 });
-        let at = now + Duration::from_millis(500);
-        table.stop(&task, at);
-        assert_eq!(table.poll_timeout(), Some(at));
-        assert_eq!(table.overdue(now), Vec::<TaskId>::new());
-        assert_eq!(table.overdue(at), [task]);
-    }
-
-    #[test]
-    fn a_task_without_an_owner_is_told_to_stop_once_unless_one_returns() {
-        let now = Instant::now();
-        let task = TaskId(call(1));
-        let mut table = TaskTable::default();
-        table.start(task.clone(), OnDisconnect::StopAfter { milliseconds: 500 });
-        table.start(TaskId(call(2)), OnDisconnect::Keep);
-        let at = now + Duration::from_millis(500);
-        table.on_disconnect(now);
-        table.on_connect();
-        assert_eq!((table.poll_timeout(), table.abandoned(at)), (None, Vec::new()));
-        table.on_disconnect(now);
-        assert_eq!(table.abandoned(now), Vec::<TaskId>::new());
-        assert_eq!(table.poll_timeout(), Some(at));
-        assert_eq!(table.abandoned(at), [task]);
-        assert_eq!(table.abandoned(at), Vec::<TaskId>::new());
-    }
-
-    #[test]
-    fn a_task_with_a_full_queue_refuses_commands() {
-        let (task, stream) = (TaskId(call(1)), CommandStream(call(2)));
-        let mut table = TaskTable::default();
-        table.start(task.clone(), OnDisconnect::Keep);
-        for sequence in 0..COMMANDS_MAX as u64 {
-            assert_eq!(table.command(&task, &stream, sequence, &call(10 + sequence)), Ok(()));
-        }
-        let refused = table.command(&task, &stream, COMMANDS_MAX as u64, &call(999));
-        assert_eq!(refused, Err(Reason::Busy(Cap::Commands)));
-    }
-}
+mod tests;

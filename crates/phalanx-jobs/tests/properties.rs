@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{World, command, output, request, start, start_with};
+use common::{World, command, output, request, start, start_attempt, start_with};
 use phalanx_base::{Generation, Role};
 use phalanx_jobs::wire::{CallId, CommandStream, OnDisconnect, TaskId, Verb};
 use phalanx_jobs::{Config, ProxyCall, TaskEnd};
@@ -45,9 +45,11 @@ enum CallKind {
     Request,
     Start,
     StartBound,
+    StartAttempt,
     Command,
     Output,
     Stop,
+    Kill,
 }
 
 fn call_kind() -> impl Strategy<Value = CallKind> {
@@ -55,9 +57,11 @@ fn call_kind() -> impl Strategy<Value = CallKind> {
         4 => Just(CallKind::Request),
         4 => Just(CallKind::Start),
         1 => Just(CallKind::StartBound),
+        3 => Just(CallKind::StartAttempt),
         3 => Just(CallKind::Command),
         1 => Just(CallKind::Output),
         1 => Just(CallKind::Stop),
+        1 => Just(CallKind::Kill),
     ]
 }
 
@@ -212,6 +216,8 @@ fn verb(world: &World, made: &Made, kind: CallKind, at: Index) -> Verb {
     let task = pick(&tasks, at);
     match (kind, task) {
         (CallKind::Start, _) => start(),
+        (CallKind::StartAttempt, _) => start_attempt(at.index(6) as u64),
+        (CallKind::Kill, Some(task)) => Verb::Kill { task },
         (CallKind::StartBound, _) => start_with(OnDisconnect::StopAfter { milliseconds: 4_000 }),
         (CallKind::Command, Some(task)) => {
             let stream = CommandStream(task.0.clone());

@@ -47,7 +47,7 @@ impl Cluster {
     #[must_use]
     pub fn control(&self, number: usize) -> Option<Control> {
         match self.world.process(&format!("control-{number}"))?.node {
-            Running::Control(control) => Some(control),
+            Running::Control(control) => Some(*control),
             Running::Worker(_) => None,
         }
     }

@@ -12,10 +12,12 @@ use crate::wire::{Call, CallId, Cancel, Hosting, TaskId, Verb};
 
 impl Proxy {
     pub(super) fn handle_outcome(&mut self, id: &CallId, outcome: Outcome, fx: &mut Effects) {
-        if matches!(outcome, Outcome::NotExecuted(_))
-            && let Some(followed) = &mut self.followed
-        {
-            followed.forget(&TaskId(id.clone()));
+        if let Some(followed) = &mut self.followed {
+            match &outcome {
+                Outcome::NotExecuted(_) => followed.forget(&TaskId(id.clone())),
+                Outcome::Done(_) => followed.note_started(&TaskId(id.clone()), fx),
+                Outcome::Failed(_) | Outcome::Aborted(_) | Outcome::Unknown(_) => {}
+            }
         }
         self.in_flight.reply(id, outcome, fx);
     }
@@ -30,8 +32,10 @@ impl Proxy {
             }
             (Some(_), Some(_)) if self.in_flight.is_full() => Reason::Busy(Cap::CallsInFlight),
             (Some(link), Some(fence)) => {
-                if let (Verb::Start { class, .. }, Some(followed)) = (&call.verb, &mut self.followed) {
-                    followed.open(TaskId(call.id.clone()), class.clone());
+                if let (Verb::Start { class, instance, .. }, Some(followed)) =
+                    (&call.verb, &mut self.followed)
+                {
+                    followed.open(TaskId(call.id.clone()), class.clone(), instance.clone());
                 }
                 self.in_flight.insert(call.id.clone(), call.deadline);
                 let remaining = call.deadline.saturating_duration_since(now);

@@ -12,10 +12,12 @@ use phalanx_base::{Generation, NodeId, planted};
 
 use super::{ControlEvent, Effects, Handle};
 use crate::events::{Cursor, EVENTS_IN_FLIGHT_BYTES_MAX, EVENTS_IN_FLIGHT_MAX, LOGS_MAX, Received};
+use crate::lifecycle::EndSummary;
 use crate::outcome::TaskEnd;
 use crate::session::Violation;
 use crate::wire::{
-    ClassName, CursorsDigest, Event, EventBody, Kind, PAYLOAD_BYTES_MAX, TaskId, TaskSnapshot, TaskState,
+    ClassName, CursorsDigest, Event, EventBody, Instance, Kind, PAYLOAD_BYTES_MAX, TaskId, TaskSnapshot,
+    TaskState,
 };
 
 /// How many entries go to a handler at one time: enough to spread the cost of a batch, few enough that its
@@ -32,9 +34,19 @@ const WAITING_BYTES_MAX: usize = 2 * (EVENTS_IN_FLIGHT_BYTES_MAX + PAYLOAD_BYTES
 /// The end of a gap whose end nobody knows: the worker that could say it is gone.
 const OPEN_END: u64 = u64::MAX;
 
+/// What was said of a task's life, by this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Started,
+    Ended,
+}
+
 #[derive(Debug)]
 struct Follow {
     class: ClassName,
+    instance: Option<Instance>,
+    told: Told,
     cursor: Cursor,
     waiting: VecDeque<(u64, EventBody)>,
     /// Through which number the handler has entries in hand.
@@ -52,9 +64,11 @@ struct Follow {
 }
 
 impl Follow {
-    fn new(class: ClassName) -> Self {
+    fn new(class: ClassName, instance: Option<Instance>) -> Self {
         Self {
             class,
+            instance,
+            told: Told::Nothing,
             cursor: Cursor::default(),
             waiting: VecDeque::new(),
             in_hand: None,
@@ -65,6 +79,19 @@ impl Follow {
             ended: false,
             confirmed: true,
         }
+    }
+}
+
+impl Follow {
+    /// Says how a task has ended that was said to have started.
+    fn tell_end(&mut self, worker: &NodeId, task: &TaskId, end: EndSummary, fx: &mut Effects) {
+        if self.told != Told::Started {
+            return;
+        }
+        self.told = Told::Ended;
+        let (class, instance) = (self.class.clone(), self.instance.clone());
+        let (worker, task) = (worker.clone(), task.clone());
+        fx.event(ControlEvent::TaskEnded { worker, task, class, instance, end });
     }
 }
 
@@ -91,6 +118,8 @@ pub(crate) struct Followed {
     expected: usize,
     /// How many logs were acknowledged to their end in the present session.
     closed: u64,
+    /// The boot is over, and what has become of its tasks is told.
+    is_told: bool,
 }
 
 /// A number to acknowledge.
@@ -115,6 +144,7 @@ impl Followed {
             ended: VecDeque::new(),
             expected: 0,
             closed: 0,
+            is_told: false,
         }
     }
 
@@ -127,8 +157,30 @@ impl Followed {
     }
 
     /// A task was started through this proxy, so its class is known before its first event.
-    pub(crate) fn open(&mut self, task: TaskId, class: ClassName) {
-        self.tasks.entry(task).or_insert_with(|| Follow::new(class));
+    pub(crate) fn open(&mut self, task: TaskId, class: ClassName, instance: Option<Instance>) {
+        // A repeat of a start whose task has come and gone opens nothing.
+        if !self.ended.iter().any(|ended| ended.task == task) {
+            self.tasks.entry(task).or_insert_with(|| Follow::new(class, instance));
+        }
+    }
+
+    /// The worker has said that it has a task, in whatever words: that is told once.
+    pub(crate) fn note_started(&mut self, task: &TaskId, fx: &mut Effects) {
+        let Some(follow) = self.tasks.get_mut(task).filter(|follow| follow.told == Told::Nothing) else {
+            return;
+        };
+        follow.told = Told::Started;
+        let (class, instance) = (follow.class.clone(), follow.instance.clone());
+        let (worker, task) = (self.worker.clone(), task.clone());
+        fx.event(ControlEvent::TaskStarted { worker, task, class, instance });
+    }
+
+    /// An entry of a task has come; with its end, where it is that: that is told once too, after the start.
+    pub(crate) fn note_received(&mut self, task: &TaskId, end: Option<EndSummary>, fx: &mut Effects) {
+        self.note_started(task, fx);
+        if let (Some(end), Some(follow)) = (end, self.tasks.get_mut(task)) {
+            follow.tell_end(&self.worker, task, end, fx);
+        }
     }
 
     /// A task has never begun after all.
@@ -175,14 +227,14 @@ impl Followed {
     /// [`Violation::OutOfOrder`] when more snapshots come than were announced.
     pub(crate) fn resume(&mut self, snapshot: TaskSnapshot) -> Result<Option<Handled>, Violation> {
         self.expected = self.expected.checked_sub(1).ok_or(Violation::OutOfOrder(Kind::TaskSnapshot))?;
-        let TaskSnapshot { task, class, acked, checkpoint, .. } = snapshot;
+        let TaskSnapshot { task, class, acked, checkpoint, instance, .. } = snapshot;
         if let Some(ended) = self.ended.iter().find(|ended| ended.task == task) {
             let again = ended.clone();
             self.forget_unconfirmed();
             return Ok(Some(again));
         }
         let is_new = !self.tasks.contains_key(&task);
-        let follow = self.tasks.entry(task.clone()).or_insert_with(|| Follow::new(class));
+        let follow = self.tasks.entry(task.clone()).or_insert_with(|| Follow::new(class, instance));
         follow.confirmed = true;
         let acked = if planted!("lost-cursor") && is_new { acked + 1 } else { acked };
         if follow.cursor.resume(acked) || is_new {
@@ -338,10 +390,14 @@ impl Followed {
     }
 
     /// The worker has started anew, so that nothing of this boot follows: what is missing and the end of each task are
-    /// told to its handler.
-    pub(crate) fn close(&mut self, now: Instant, fx: &mut Effects) {
+    /// told to its handler. Nothing is told of those that go on in the next boot, under a log of that one.
+    pub(crate) fn close(&mut self, now: Instant, goes_on: impl Fn(&TaskId) -> bool, fx: &mut Effects) {
+        if std::mem::replace(&mut self.is_told, true) {
+            return;
+        }
         self.lose();
-        for follow in self.tasks.values_mut().filter(|follow| !follow.ended) {
+        for (task, follow) in self.tasks.iter_mut().filter(|(task, follow)| !follow.ended && !goes_on(task)) {
+            follow.tell_end(&self.worker, task, EndSummary::Lost, fx);
             let first = follow.cursor.received().saturating_add(1);
             let end = EventBody::Ended(TaskEnd::Lost);
             follow.waiting.extend([(first, EventBody::Gap { through: OPEN_END }), (OPEN_END, end)]);
@@ -349,8 +405,9 @@ impl Followed {
         self.dispatch_all(now, fx);
     }
 
-    /// Whether a handler has something in hand, or will have.
+    /// Whether the boot is over, and no handler has something in hand, or will have.
     pub(crate) fn is_done(&self) -> bool {
-        self.tasks.values().all(|follow| follow.in_hand.is_none() && follow.waiting.is_empty())
+        self.is_told
+            && self.tasks.values().all(|follow| follow.in_hand.is_none() && follow.waiting.is_empty())
     }
 }

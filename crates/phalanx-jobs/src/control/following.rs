@@ -23,23 +23,37 @@ pub(super) fn serves_events(claim: &Claim) -> bool {
 }
 
 impl Proxy {
-    /// Whether the events of a task of that boot are followed, if only to tell its handler that it is lost.
+    /// Whether the events of a task of that boot are followed, if only to tell its handler that it is lost. Of one that goes on
+    /// in the present boot only those are.
     pub(crate) fn follows(&self, generation: Generation, task: &TaskId) -> bool {
-        let closing = self.closing.iter().filter(|_| !planted!("closing-state-lost"));
+        let goes_on = self.followed.as_ref().is_some_and(|followed| followed.contains(task));
+        let closing = self.closing.iter().filter(|_| !goes_on && !planted!("closing-state-lost"));
         let mut all = self.followed.iter().chain(closing);
         all.any(|followed| followed.generation() == generation && followed.contains(task))
     }
 
-    /// The worker has started anew: the handlers of what it ran before are told that it is lost.
+    /// The worker has started anew: the handlers of what it ran before will be told that it is lost, once it has said what of
+    /// it goes on.
     pub(super) fn close_logs(&mut self, now: Instant, generation: Generation, fx: &mut Effects) {
         let next = Followed::new(self.worker.clone(), generation);
         let Some(mut last) = self.followed.replace(next) else { return };
-        last.close(now, fx);
+        last.lose();
         self.closing.push_back(last);
         self.closing.retain(|closing| !closing.is_done());
-        if self.closing.len() > CLOSING_BOOTS_MAX {
-            self.closing.pop_front();
+        if self.closing.len() > CLOSING_BOOTS_MAX
+            && let Some(mut oldest) = self.closing.pop_front()
+        {
+            oldest.close(now, |_| false, fx);
         }
+    }
+
+    /// The handlers of earlier boots are told which tasks are lost: all but those that the present boot has named.
+    pub(super) fn tell_lost(&mut self, now: Instant, fx: &mut Effects) {
+        let present = self.followed.as_ref();
+        for closing in &mut self.closing {
+            closing.close(now, |task| present.is_some_and(|present| present.contains(task)), fx);
+        }
+        self.closing.retain(|closing| !closing.is_done());
     }
 
     /// Another node follows the events now: what is known here will soon be old.

@@ -28,10 +28,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use phalanx_base::{Fence, Generation, NodeId, NodeStatus};
 
+use crate::lifecycle::EndSummary;
 use crate::outcome::Outcome;
 use crate::session::LinkId;
 use crate::transmit::Transmit;
-use crate::wire::{CallId, ClassName, Declined, EventBody, Message, Offer, TaskId, Verb, Wanted, rule};
+use crate::wire::{
+    CallId, ClassName, Declined, EventBody, Instance, Message, Offer, TaskId, Verb, Wanted, rule,
+};
 
 /// A call for a worker, as it enters its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +69,30 @@ pub enum ControlEvent {
     },
     /// A worker has new labels.
     Labelled(NodeId),
+    /// A worker has a task: told once, by the first sign of it that this node gets.
+    TaskStarted {
+        /// Which worker.
+        worker: NodeId,
+        /// Which task.
+        task: TaskId,
+        /// Its class.
+        class: ClassName,
+        /// Which attempt of which instance of a job it is, if it is one.
+        instance: Option<Instance>,
+    },
+    /// A task has ended that was told to have started.
+    TaskEnded {
+        /// Which worker.
+        worker: NodeId,
+        /// Which task.
+        task: TaskId,
+        /// Its class.
+        class: ClassName,
+        /// Which attempt of which instance of a job it was, if it was one.
+        instance: Option<Instance>,
+        /// How.
+        end: EndSummary,
+    },
     /// The events of a worker are not followed any more: drop the states of its tasks.
     Forgotten(NodeId),
     /// Entries that came twice and were dropped by their number.

@@ -11,6 +11,7 @@ use super::in_flight::InFlight;
 use super::mass::Standing;
 use super::{BlockReason, ControlEvent, Effects};
 use crate::config::{CLAIM_RETRY, Config, LINGER, LOST_PROXY_KEPT, OFFER_RETRY};
+use crate::lifecycle::EndSummary;
 use crate::ownership::{Acting, Giving, Holding, Owners, Stage, Step, Steward};
 use crate::session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};
 use crate::wire::{
@@ -217,6 +218,10 @@ impl Proxy {
         self.claim = Claim::None;
         self.refused_for = None;
         self.follow_plan(now, owners, fx);
+        if !matches!(self.claim, Claim::Attaching { .. }) {
+            // It tells somebody else what of its earlier boots goes on.
+            self.tell_lost(now, fx);
+        }
     }
 
     /// The link is lost. In-flight calls are answered now, and the worker is `NotConnected`.
@@ -235,6 +240,7 @@ impl Proxy {
         if let Some(followed) = &mut self.followed {
             followed.lose();
         }
+        self.tell_lost(now, fx);
         if self.claim != Claim::SentOn {
             self.claim = Claim::None;
         }
@@ -335,11 +341,13 @@ impl Proxy {
             Message::Nack(nack) => self.handle_nack(now, nack.present, nack.fence, owners, fx),
             Message::TaskSnapshot(snapshot) => {
                 let Some(followed) = &mut self.followed else { return Ok(()) };
-                let fence = snapshot.fence;
-                if let Some(handled) = followed.resume(snapshot)? {
+                let (fence, task) = (snapshot.fence, snapshot.task.clone());
+                let handled = followed.resume(snapshot)?;
+                followed.note_started(&task, fx);
+                if let Some(handled) = handled {
                     self.ack(fence, handled, fx);
                 }
-                self.welcome_events(fence, owners, fx);
+                self.welcome_events(now, fence, owners, fx);
             }
             Message::StandDown(_) => self.stand_down(now, owners, fx),
             Message::Report(report) => {
@@ -356,8 +364,10 @@ impl Proxy {
                 let task = event.task.clone();
                 self.ack_too_early(&event, fx);
                 let Some(followed) = &mut self.followed else { return Ok(()) };
-                if followed.receive(event)? {
-                    fx.event(ControlEvent::Redelivered(1));
+                let end = event.body.end().map(EndSummary::from);
+                match followed.receive(event)? {
+                    true => fx.event(ControlEvent::Redelivered(1)),
+                    false => followed.note_received(&task, end, fx),
                 }
                 if serves_events(&self.claim) {
                     followed.dispatch(now, &task, fx);
@@ -396,7 +406,7 @@ impl Proxy {
         let Attached { tasks, labels, classes, .. } = attached;
         self.said = Said { tasks, labels, classes, usage: Usage::default() };
         self.set_status(attached.status, fx);
-        self.welcome_events(attached.fence, owners, fx);
+        self.welcome_events(now, attached.fence, owners, fx);
         // The plan may have changed while the claim was under way.
         self.follow_plan(now, owners, fx);
         Ok(())
@@ -404,11 +414,12 @@ impl Proxy {
 
     /// Once the worker has said how far each log is, the first beat tells it that its events are welcome: on another lane
     /// they would otherwise overtake what says where they begin.
-    fn welcome_events(&self, fence: Fence, owners: &dyn Owners, fx: &mut Effects) {
+    fn welcome_events(&mut self, now: Instant, fence: Fence, owners: &dyn Owners, fx: &mut Effects) {
         if let (Some(link), Some(followed)) = (&self.link, &self.followed)
             && followed.is_resumed()
         {
             fx.send(link.link, Beat { fence, roster: owners.roster(), standbys: None });
+            self.tell_lost(now, fx);
         }
     }
 
@@ -439,6 +450,7 @@ impl Proxy {
         let given = matches!(self.claim, Claim::Giving(..));
         self.claim = Claim::SentOn;
         self.retire(now);
+        self.tell_lost(now, fx);
         match (given, self.generation()) {
             (true, Some(generation)) => self.follow_anew(generation, fx),
             _ => self.followed.iter_mut().for_each(Followed::lose),

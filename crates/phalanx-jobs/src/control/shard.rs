@@ -302,6 +302,12 @@ impl ShardCore {
             .map(|(worker, proxy)| (worker, proxy.status(), proxy.serving().map(|(_, fence, _)| fence)))
     }
 
+    /// What is known of a worker, while it is hosted here.
+    #[must_use]
+    pub fn hosted(&self, worker: &NodeId) -> Option<HostedWorker> {
+        self.proxies.get(worker)?.hosted()
+    }
+
     /// What is known of each worker that is hosted here, after this name, in the order of names.
     pub fn hosted_after(&self, after: Option<&NodeId>) -> impl Iterator<Item = HostedWorker> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);

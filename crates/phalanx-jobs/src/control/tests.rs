@@ -31,7 +31,8 @@ fn event(task: &TaskId, sequence: u64, body: EventBody) -> Event {
 }
 
 fn snapshot(task: &TaskId, acked: u64) -> TaskSnapshot {
-    TaskSnapshot { fence: Fence(1), task: task.clone(), class: class(), acked, checkpoint: None }
+    let (task, class) = (task.clone(), class());
+    TaskSnapshot { fence: Fence(1), task, class, acked, checkpoint: None, instance: None }
 }
 
 fn batches(fx: &mut Effects) -> Vec<Vec<(u64, EventBody)>> {
@@ -59,14 +60,14 @@ fn a_worker_announces_no_more_logs_than_it_can_have_and_sends_no_more_than_it_an
 #[test]
 fn a_flood_and_a_hole_are_violations() {
     let (mut followed, mut fx) = (followed(), Effects::default());
-    followed.open(task(1), class());
+    followed.open(task(1), class(), None);
     let emitted = || EventBody::Emitted(Bytes::new());
     for sequence in 1..=2 * EVENTS_IN_FLIGHT_MAX as u64 {
         assert_eq!(followed.receive(event(&task(1), sequence, emitted())), Ok(false));
     }
     let next = 2 * EVENTS_IN_FLIGHT_MAX as u64 + 1;
     assert_eq!(followed.receive(event(&task(1), next, emitted())), Err(Violation::Flood));
-    followed.open(task(2), class());
+    followed.open(task(2), class(), None);
     let hole = followed.receive(event(&task(2), 2, emitted()));
     assert_eq!(hole, Err(Violation::OutOfOrder(Kind::Event)));
     assert_eq!(followed.receive(event(&task(9), 1, emitted())), Ok(true), "nobody follows it");
@@ -77,17 +78,17 @@ fn a_flood_and_a_hole_are_violations() {
 #[test]
 fn a_gap_to_the_end_of_all_numbers_is_only_a_gap() {
     let (mut followed, mut fx) = (followed(), Effects::default());
-    followed.open(task(1), class());
+    followed.open(task(1), class(), None);
     assert_eq!(followed.receive(event(&task(1), 1, EventBody::Gap { through: u64::MAX })), Ok(false));
     let after = event(&task(1), u64::MAX, EventBody::Emitted(Bytes::new()));
     assert_eq!(followed.receive(after), Ok(true), "nothing can follow it");
-    followed.close(now(), &mut fx);
+    followed.close(now(), |_| false, &mut fx);
 }
 
 #[test]
 fn one_batch_at_a_time_and_only_its_own_return_counts() {
     let (mut followed, mut fx) = (followed(), Effects::default());
-    followed.open(task(1), class());
+    followed.open(task(1), class(), None);
     for sequence in 1..=3 {
         followed.receive(event(&task(1), sequence, EventBody::Emitted(Bytes::new()))).unwrap();
         followed.dispatch(now(), &task(1), &mut fx);
@@ -106,7 +107,7 @@ fn ended_tasks_are_remembered_as_long_as_their_acknowledgement_may_be_lost() {
     let (mut followed, mut fx) = (followed(), Effects::default());
     let last = 3 * EVENTS_IN_FLIGHT_MAX as u64;
     for number in 1..=last {
-        followed.open(task(number), class());
+        followed.open(task(number), class(), None);
         let end = EventBody::Ended(crate::outcome::TaskEnd::Stopped);
         followed.receive(event(&task(number), 1, end)).unwrap();
         followed.dispatch(now(), &task(number), &mut fx);
@@ -160,4 +161,28 @@ fn a_late_link_of_an_earlier_boot_is_closed() {
         })
         .collect();
     assert_eq!(closed, [crate::LinkId(2)]);
+}
+
+#[test]
+fn of_a_boot_that_is_over_only_those_are_lost_that_do_not_go_on() {
+    let (mut followed, mut fx) = (followed(), Effects::default());
+    for number in [1, 2] {
+        followed.open(task(number), class(), None);
+        followed.receive(event(&task(number), 1, EventBody::Emitted(Bytes::new()))).unwrap();
+    }
+    assert!(!followed.is_done(), "it is not over");
+    followed.close(now(), |goes_on| *goes_on == task(2), &mut fx);
+    let told = std::mem::take(&mut fx.events).into_iter().filter_map(|event| match event {
+        ControlEvent::Handle(batch) => Some((batch.task, batch.entries)),
+        _ => None,
+    });
+    let lost = vec![
+        (1, EventBody::Gap { through: u64::MAX }),
+        (u64::MAX, EventBody::Ended(crate::outcome::TaskEnd::Lost)),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), [(task(1), lost)]);
+    followed.close(now(), |_| false, &mut fx);
+    assert!(batches(&mut fx).is_empty(), "it is told once");
+    assert!(followed.handled(&task(1), u64::MAX, None).is_some());
+    assert!(followed.is_done());
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use phalanx_base::{Lane, Role, Spawn};
 
 use super::control::ControlService;
-use super::worker::WorkerService;
+use super::splice::{Route, Way};
+use super::worker::{WorkerService, WorkerTransfer};
 use crate::carrier::{Carrier, Stream};
 use crate::wire::Opening;
 
@@ -21,6 +22,8 @@ pub enum Accepted {
     Gossip(GossipStream),
     /// It carries news, which are for the caller.
     News(NewsStream),
+    /// It carries what control nodes know, which is for the caller.
+    Metadata(MetadataStream),
     /// The peer must not open such a stream, or did not say what it is for: the link is of no use.
     Refused,
 }
@@ -30,6 +33,9 @@ pub struct GossipStream(pub Stream);
 
 /// A stream of news.
 pub struct NewsStream(pub Stream);
+
+/// A stream of what control nodes know.
+pub struct MetadataStream(pub Stream);
 
 /// Takes a stream that the peer has opened, and gives it to whom it is for.
 pub async fn accept(
@@ -54,16 +60,26 @@ pub async fn accept(
             worker.session(link, lane, stream).await;
         }
         (Ok(Opening::Transfer { fence, generation, task, transfer }), Lane::Bulk, _) => {
-            worker.transfer(link, (fence, generation), (task, transfer), stream).await;
+            let wanted = None;
+            worker.transfer(WorkerTransfer { link, fence, generation, task, transfer, wanted, stream }).await;
+        }
+        (Ok(Opening::Fetch { fence, generation, task, transfer, note }), Lane::Bulk, _) => {
+            let wanted = Some(note);
+            worker.transfer(WorkerTransfer { link, fence, generation, task, transfer, wanted, stream }).await;
         }
         (Ok(Opening::Peer), Lane::Request, Some(control)) => control.peer_stream(link, stream).await,
         (Ok(Opening::PeerTransfer { worker, generation, task, transfer }), Lane::Bulk, Some(control)) => {
+            let route = Route { worker, generation, task, transfer, way: Way::Into };
             let control = control.clone();
-            spawn.spawn(Box::pin(
-                async move { control.relay(stream, worker, generation, task, transfer).await },
-            ));
+            spawn.spawn(Box::pin(async move { control.relay(stream, route).await }));
+        }
+        (Ok(Opening::PeerFetch { worker, generation, task, transfer, note }), Lane::Bulk, Some(control)) => {
+            let route = Route { worker, generation, task, transfer, way: Way::From(note) };
+            let control = control.clone();
+            spawn.spawn(Box::pin(async move { control.relay(stream, route).await }));
         }
         (Ok(Opening::News), Lane::Event, _) => return Accepted::News(NewsStream(stream)),
+        (Ok(Opening::Metadata), Lane::Event, Some(_)) => return Accepted::Metadata(MetadataStream(stream)),
         (Ok(Opening::Gossip), Lane::Control, Some(_)) => return Accepted::Gossip(GossipStream(stream)),
         _ => return Accepted::Refused,
     }

@@ -1,6 +1,7 @@
 //! One call from this node to any worker: find the owner, ask it, ask again where that is safe.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -85,15 +86,18 @@ impl ControlService {
     ) -> Called {
         let (mut id, mut stamped) = (self.new_id(), bound);
         let mut looked_again = false;
+        // Who was asked last.
+        let mut tried = None;
         loop {
             let until = (attempts.deadline() + DEADLINE_GRACE).into();
-            let outcome = match timeout_at(until, self.locate(worker)).await {
+            let outcome = match timeout_at(until, self.locate(worker, tried.as_ref())).await {
                 Err(_) => Outcome::NotExecuted(Reason::DeadlineExceeded),
                 Ok(Err(reason)) => Outcome::NotExecuted(reason),
                 Ok(Ok((owner, generation))) => {
                     let generation = *stamped.get_or_insert(generation);
                     let deadline = attempts.deadline();
                     let outcome = self.attempt(worker, &owner, &id, generation, verb.clone(), deadline).await;
+                    tried = Some(owner);
                     if outcome == Outcome::NotExecuted(Reason::NotConnected) && !looked_again {
                         // It has lost a worker that it was known to host: another one may have it by now.
                         looked_again = true;
@@ -156,9 +160,14 @@ impl ControlService {
         outcome.unwrap_or(Outcome::Unknown(Reason::DeadlineExceeded))
     }
 
-    /// Who hosts the proxy of a worker, and the worker's boot. Placement is asked first, then everybody: a proxy may be
-    /// on its way, or where a standby took it.
-    pub(super) async fn locate(&self, worker: &NodeId) -> Result<(NodeId, Generation), Reason> {
+    /// Who hosts the proxy of a worker, and the worker's boot. Whom the directory names is asked first, unless it is the one
+    /// that was `tried` and could not serve; then whom placement names; then everybody: a proxy may be on its way, or where
+    /// a standby took it.
+    pub(super) async fn locate(
+        &self,
+        worker: &NodeId,
+        tried: Option<&NodeId>,
+    ) -> Result<(NodeId, Generation), Reason> {
         if self.0.peers.is_closed() {
             return Err(Reason::ShuttingDown);
         }
@@ -167,18 +176,36 @@ impl ControlService {
         }
         let owners = self.owners();
         let Some(acting) = owners.acting(worker) else { return Err(Reason::NotHosted) };
-        let answer = self.hosting(&acting.node, worker).await;
-        if let Some(Hosting::Hosted { generation, .. }) = answer {
-            self.cache_location(worker, Some((acting.node.clone(), generation)));
-            return Ok((acting.node, generation));
-        }
-        let others = owners.controls().into_iter().filter(|control| *control != acting.node);
-        let asked = others.map(|control| async move {
-            let hosting = self.hosting(&control, worker).await;
-            (hosting, control)
+        let named = self.0.directory.location(worker).filter(|named| {
+            // One that is down would not answer, and the time that takes is the caller's.
+            Some(named) != tried && *named != acting.node && !owners.is_down(named)
         });
+        let mut answers = Vec::new();
+        for control in named.into_iter().chain([acting.node]) {
+            let answer = self.hosting(&control, worker).await;
+            if let Some(Hosting::Hosted { generation, .. }) = answer {
+                self.cache_location(worker, Some((control.clone(), generation)));
+                return Ok((control, generation));
+            }
+            answers.push((answer, control));
+        }
+        self.locate_anywhere(worker, &owners.controls(), answers).await
+    }
+
+    /// Asks everybody who is not among those that have `answered`, the last of whom is the acting owner.
+    async fn locate_anywhere(
+        &self,
+        worker: &NodeId,
+        controls: &[NodeId],
+        answered: Vec<(Option<Hosting>, NodeId)>,
+    ) -> Result<(NodeId, Generation), Reason> {
+        // Whoever should host it and has lost it says enough.
+        let lost = answered.last().is_some_and(|(answer, _)| *answer == Some(Hosting::NotConnected));
+        let others = controls.iter().filter(|control| answered.iter().all(|(_, asked)| asked != *control));
+        let asked =
+            others.map(|control| async move { (self.hosting(control, worker).await, control.clone()) });
         let answers: Vec<(Option<Hosting>, NodeId)> =
-            join_all(asked).await.into_iter().chain([(answer, acting.node)]).collect();
+            join_all(asked).await.into_iter().chain(answered).collect();
         match answers.iter().max() {
             Some((Some(Hosting::Hosted { generation, .. }), control)) => {
                 self.cache_location(worker, Some((control.clone(), *generation)));
@@ -187,9 +214,7 @@ impl ControlService {
             Some((Some(Hosting::Between), _)) => return Err(Reason::NotHosted),
             _ => {}
         }
-        // Whoever should host it and has lost it says enough. Else, while somebody is silent, nobody knows where the worker
-        // is not; the acting owner is named first.
-        let lost = answer == Some(Hosting::NotConnected);
+        // While somebody is silent, nobody knows where the worker is not; the acting owner is named first.
         if let Some((_, silent)) = answers.iter().rev().find(|(answer, _)| answer.is_none() && !lost) {
             return Err(Reason::OwnerUnreachable(silent.clone()));
         }
@@ -200,11 +225,23 @@ impl ControlService {
         }
     }
 
+    /// Whether any control node hosts the proxy of a worker now; `None` where nobody can know that, as while one of them
+    /// does not answer, or the worker moves.
+    pub async fn is_hosted(&self, worker: &NodeId) -> Option<bool> {
+        self.cache_location(worker, None);
+        match self.locate(worker, None).await {
+            Ok(_) => Some(true),
+            Err(Reason::NotConnected | Reason::NotFound) => Some(false),
+            Err(_) => None,
+        }
+    }
+
     /// What a control node knows of a worker; `None` when it does not answer.
     async fn hosting(&self, control: &NodeId, worker: &NodeId) -> Option<Hosting> {
         if *control == self.0.boot.node {
             return Some(self.0.local.hosting(worker).await);
         }
+        self.0.locations_asked.fetch_add(1, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
         let input = peers::Input::Locate(control.clone(), worker.clone(), reply);
         self.0.peers.send(input).await.ok()?;

@@ -17,11 +17,12 @@ use super::{INBOX_MAX, mass, now, peers, shard};
 use crate::carrier::{Carrier, Stream};
 use crate::config::Config;
 use crate::control::{LossCounts, ProxyCall};
+use crate::lifecycle::EndSummary;
 use crate::outcome::{Outcome, Reason};
-use crate::ownership::Owners;
+use crate::ownership::{Directory, Owners};
 use crate::registry::EventHandlers;
 use crate::session::LinkId;
-use crate::wire::{CallId, Hosting};
+use crate::wire::{CallId, ClassName, HostedWorker, Hosting, Instance, TaskId};
 
 /// How many changes a slow subscriber may be behind before it is told that it has missed some.
 const CHANGES_MAX: usize = 4_096;
@@ -42,6 +43,8 @@ pub struct ControlConfig {
     pub handlers: EventHandlers,
     /// Who owns whom, to begin with.
     pub owners: Arc<dyn Owners>,
+    /// Who is said to host whom; [`NoDirectory`](crate::NoDirectory) where nobody says it.
+    pub directory: Arc<dyn Directory>,
     /// How it starts work.
     pub spawn: Arc<dyn Spawn>,
 }
@@ -62,6 +65,32 @@ pub enum WorkerChange {
     Labelled {
         /// Which worker.
         worker: NodeId,
+    },
+    /// A worker has a task. Each owner of the worker tells it once, when it starts the task or first learns of it: so the next
+    /// owner tells it again after a move, and who needs it once in the cluster looks at the task's id.
+    TaskStarted {
+        /// Which worker.
+        worker: NodeId,
+        /// Which task.
+        task: TaskId,
+        /// Its class.
+        class: ClassName,
+        /// Which attempt of which instance of a job it is, if it is one.
+        instance: Option<Instance>,
+    },
+    /// A task has ended that this node has told to have started. It is told by whoever is the owner then, once; of a worker
+    /// that is lost for good nobody can tell it.
+    TaskEnded {
+        /// Which worker.
+        worker: NodeId,
+        /// Which task.
+        task: TaskId,
+        /// Its class.
+        class: ClassName,
+        /// Which attempt of which instance of a job it was, if it was one.
+        instance: Option<Instance>,
+        /// How. `Lost` when the worker has started anew since.
+        end: EndSummary,
     },
     /// Events came twice after a lost link or a move, and were dropped by their number.
     Redelivered {
@@ -142,6 +171,10 @@ impl Local {
         hosting.unwrap_or(Hosting::Unknown)
     }
 
+    pub(super) async fn hosted(&self, worker: &NodeId) -> Option<HostedWorker> {
+        self.ask(worker, |reply| shard::Input::Hosted(worker.clone(), reply)).await.flatten()
+    }
+
     pub(super) async fn serving(&self, worker: &NodeId) -> Option<Serving> {
         self.ask(worker, |reply| shard::Input::Serving(worker.clone(), reply)).await.flatten()
     }
@@ -160,6 +193,9 @@ pub(super) struct Inner {
     sequence: AtomicU64,
     /// A cache and nothing more: no decision rests on it, since the owner checks what it is asked.
     pub(super) locations: Mutex<Locations>,
+    pub(super) directory: Arc<dyn Directory>,
+    /// How often another control node was asked whether it hosts a worker.
+    pub(super) locations_asked: AtomicU64,
 }
 
 /// A handle to a control node's service: cheap to clone. It stops when the last one is dropped.
@@ -170,7 +206,7 @@ impl ControlService {
     /// Starts the service.
     #[must_use]
     pub fn start(settings: ControlConfig) -> Self {
-        let ControlConfig { boot, config, shards, handlers, owners, spawn } = settings;
+        let ControlConfig { boot, config, shards, handlers, owners, directory, spawn } = settings;
         let (changes, _) = broadcast::channel(CHANGES_MAX);
         let (peers, inbox) = mpsc::channel(INBOX_MAX);
         let count = shards.max(1);
@@ -208,6 +244,8 @@ impl ControlService {
             changes,
             sequence: AtomicU64::new(1),
             locations: Mutex::default(),
+            directory,
+            locations_asked: AtomicU64::new(0),
         }))
     }
 
@@ -290,6 +328,13 @@ impl ControlService {
         // A service that has stopped knows nobody.
         let _ = self.0.local.shard(worker).send(shard::Input::Forget(worker.clone(), reply)).await;
         answer.await.unwrap_or(crate::Forgotten::Unknown)
+    }
+
+    /// How many questions this node has put to other control nodes since its start, whether they host a worker: one for each
+    /// worker that it has not called lately, as long as placement or the [`Directory`] is right.
+    #[must_use]
+    pub fn locations_asked(&self) -> u64 {
+        self.0.locations_asked.load(Ordering::Relaxed)
     }
 
     /// What changes about the workers whose proxies this node hosts, from now on. Whoever reads too slowly is told how

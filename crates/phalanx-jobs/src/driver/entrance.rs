@@ -15,6 +15,8 @@ use tokio::time::timeout_at;
 
 use super::call::Called;
 use super::control::ControlService;
+use super::fetch::Fetch;
+use super::splice::{Route, Way};
 use super::streams::{StreamEvent, Streams};
 use super::worker_handle::WorkerHandle;
 use super::{INBOX_MAX, now, transfers};
@@ -24,7 +26,7 @@ use crate::outcome::{Outcome, Reason};
 use crate::transfer::TransferError;
 use crate::wire::{
     CallId, Frame, GatewayCall, GatewayCancel, GatewayOutcome, Kind, Opening, Receipt, TaskId, TransferId,
-    Verb,
+    TransferReply, Verb,
 };
 
 /// How long after the deadline the control node's own word about it is waited for: a little longer than that waits for the
@@ -85,6 +87,20 @@ impl Entrance {
         match self {
             Self::Control(service) => service.send(worker, generation, task, chunks).await,
             Self::Gateway(gateway) => gateway.send(worker, generation, task, chunks).await,
+        }
+    }
+
+    /// As [`ControlService::fetch`].
+    pub(super) async fn fetch(
+        &self,
+        worker: &NodeId,
+        generation: Generation,
+        task: &TaskId,
+        note: Bytes,
+    ) -> Result<Fetch, TransferError> {
+        match self {
+            Self::Control(service) => service.fetch(worker, generation, task, note).await,
+            Self::Gateway(gateway) => gateway.fetch(worker, generation, task, note).await,
         }
     }
 }
@@ -175,6 +191,26 @@ impl Gateway {
         let opening =
             Opening::PeerTransfer { worker: worker.clone(), generation, task: task.clone(), transfer };
         transfers::send(stream, opening, chunks).await
+    }
+
+    /// The control node asks elsewhere where that is of any use, so that what comes is its last word.
+    async fn fetch(
+        &self,
+        worker: &NodeId,
+        generation: Generation,
+        task: &TaskId,
+        note: Bytes,
+    ) -> Result<Fetch, TransferError> {
+        let lost = |CarrierLost| TransferError::LinkLost;
+        let (transfer, way) = (TransferId(self.new_id().sequence), Way::from(note)?);
+        let route = Route { worker: worker.clone(), generation, task: task.clone(), transfer, way };
+        let mut stream = self.0.carrier.open(Lane::Bulk).await.map_err(lost)?;
+        stream.sink.send(&[route.peer_opening().to_frame()]).await.map_err(lost)?;
+        let first = stream.source.next().await.map_err(lost)?.ok_or(TransferError::LinkLost)?;
+        match TransferReply::from_frame(&first) {
+            Ok(TransferReply::Refused(reason)) => Err(TransferError::Refused(reason)),
+            _ => Ok(Fetch::new(transfer, stream, Some(first))),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::control::ControlService;
 use super::now;
+use super::splice::{Route, Way};
 use crate::attempts::{Attempts, CallOptions};
 use crate::carrier::{CarrierLost, FrameSink, Stream};
 use crate::outcome::{Cap, Outcome, Reason};
@@ -41,7 +42,12 @@ impl ControlService {
         match opening {
             Ok(Opening::Gateway) => Calls::new(self.clone(), stream.sink).serve(stream.source).await,
             Ok(Opening::PeerTransfer { worker, generation, task, transfer }) => {
-                self.relay_anywhere(stream, worker, generation, task, transfer).await;
+                let route = Route { worker, generation, task, transfer, way: Way::Into };
+                self.relay_anywhere(stream, route).await;
+            }
+            Ok(Opening::PeerFetch { worker, generation, task, transfer, note }) => {
+                let route = Route { worker, generation, task, transfer, way: Way::From(note) };
+                self.relay_anywhere(stream, route).await;
             }
             _ => tracing::debug!("a gateway's stream is for nothing that is known"),
         }

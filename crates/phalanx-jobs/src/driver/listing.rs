@@ -84,7 +84,7 @@ impl Local {
             let after = after.clone();
             async move {
                 let (reply, answer) = oneshot::channel();
-                shard.send(shard::Input::Hosted(after, reply)).await.ok()?;
+                shard.send(shard::Input::Page(after, reply)).await.ok()?;
                 answer.await.ok()
             }
         }));
@@ -142,6 +142,12 @@ impl ControlService {
             }
         }
         Nodes { nodes: best.into_values().collect(), silent }
+    }
+
+    /// What this node knows of a worker, while it hosts its proxy.
+    pub async fn hosted(&self, worker: &NodeId) -> Option<NodeSummary> {
+        let hosted = self.0.local.hosted(worker).await?;
+        Some(summary(hosted, self.0.boot.node.clone()))
     }
 
     /// Every task that runs on a worker which any control node hosts.

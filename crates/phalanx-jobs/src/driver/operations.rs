@@ -12,7 +12,8 @@ use crate::class::Nothing;
 use crate::context::RequestContext;
 use crate::handler::JobHandler;
 use crate::operations::{
-    NodeInfo, Operation, OperationReply, Operations, StopProgress, TASKS_PAGE_MAX, TaskInfo,
+    ENDED_TASKS_PAGE_MAX, EndedTask, NodeInfo, Operation, OperationReply, Operations, StopProgress,
+    TASKS_PAGE_MAX, TaskDetails, TaskInfo,
 };
 use crate::outcome::{CallError, Reason};
 use crate::wire::TaskId;
@@ -57,10 +58,8 @@ pub(super) fn operate(core: &mut WorkerCore, operation: Operation) -> OperationR
         }),
         Operation::Status => OperationReply::Status(core.status()),
         Operation::Tasks { after } => {
-            let after = |task: &TaskId| after.as_ref().is_none_or(|after| task > after);
-            let mut tasks = core.tasks().filter(|(task, _)| after(task));
-            let page =
-                tasks.by_ref().take(TASKS_PAGE_MAX).map(|(task, class)| TaskInfo { task, class }).collect();
+            let mut tasks = core.tasks().filter(|info| is_after(&info.task, after.as_ref()));
+            let page = tasks.by_ref().take(TASKS_PAGE_MAX).collect();
             OperationReply::Tasks { tasks: page, more: tasks.next().is_some() }
         }
         Operation::Labels => OperationReply::Labels(core.labels().clone()),
@@ -77,11 +76,21 @@ pub(super) fn operate(core: &mut WorkerCore, operation: Operation) -> OperationR
             OperationReply::Status(core.status())
         }
         Operation::Stop { grace_ms } => {
-            core.handle_stop(now() + Duration::from_millis(grace_ms).min(STOP_GRACE_MAX));
+            core.handle_stop(now(), now() + Duration::from_millis(grace_ms).min(STOP_GRACE_MAX));
             OperationReply::Status(core.status())
         }
         Operation::Stopping => OperationReply::Stopping(core.stop_progress(now())),
+        Operation::Task { task } => OperationReply::Task(core.task_details(now(), &task)),
+        Operation::EndedTasks { after } => {
+            let mut tasks = core.ended_tasks(now()).filter(|ended| is_after(&ended.task, after.as_ref()));
+            let page = tasks.by_ref().take(ENDED_TASKS_PAGE_MAX).collect();
+            OperationReply::EndedTasks { tasks: page, more: tasks.next().is_some() }
+        }
     }
+}
+
+fn is_after(task: &TaskId, after: Option<&TaskId>) -> bool {
+    after.is_none_or(|after| task > after)
 }
 
 /// Why a built-in operation has no answer.
@@ -128,8 +137,8 @@ impl WorkerHandle {
         self.status_after(Operation::Status).await
     }
 
-    /// The tasks that run on the worker, in the order of their ids; asked page by page, so that a task which starts or
-    /// ends meanwhile may be missing or named.
+    /// The tasks of the worker that have not ended, in the order of their ids; asked page by page, so that a task which
+    /// starts or ends meanwhile may be missing or named.
     ///
     /// # Errors
     /// As [`info`](Self::info).
@@ -147,6 +156,40 @@ impl WorkerHandle {
                 }
                 _ => return Err(UNEXPECTED),
             }
+        }
+    }
+
+    /// The ended tasks that the worker keeps, in the order of their ids: how each ended, and when. Asked page by page, as
+    /// [`tasks`](Self::tasks) is.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info).
+    pub async fn ended_tasks(&self) -> Result<Vec<EndedTask>, OperationError> {
+        let mut all: Vec<EndedTask> = Vec::new();
+        loop {
+            let after = all.last().map(|last| last.task.clone());
+            match self.operate(Operation::EndedTasks { after }).await? {
+                OperationReply::EndedTasks { tasks, more } => {
+                    let more = more && !tasks.is_empty();
+                    all.extend(tasks);
+                    if !more {
+                        return Ok(all);
+                    }
+                }
+                _ => return Err(UNEXPECTED),
+            }
+        }
+    }
+
+    /// All that the worker knows of a task, the last lines that it has logged among it; also of one that has ended, while
+    /// the worker keeps it. `None` where it has no such task (any more).
+    ///
+    /// # Errors
+    /// As [`info`](Self::info).
+    pub async fn task_details(&self, task: &TaskId) -> Result<Option<TaskDetails>, OperationError> {
+        match self.operate(Operation::Task { task: task.clone() }).await? {
+            OperationReply::Task(details) => Ok(details),
+            _ => Err(UNEXPECTED),
         }
     }
 

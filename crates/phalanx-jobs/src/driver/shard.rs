@@ -38,7 +38,8 @@ pub(super) enum Input {
     Hosting(NodeId, oneshot::Sender<Hosting>),
     Serving(NodeId, oneshot::Sender<Option<Serving>>),
     Workers(oneshot::Sender<Vec<(NodeId, NodeStatus, Option<Fence>)>>),
-    Hosted(Option<NodeId>, oneshot::Sender<(Vec<HostedWorker>, bool)>),
+    Hosted(NodeId, oneshot::Sender<Option<HostedWorker>>),
+    Page(Option<NodeId>, oneshot::Sender<(Vec<HostedWorker>, bool)>),
     Forget(NodeId, oneshot::Sender<crate::Forgotten>),
     WhenEmptyHanded(oneshot::Sender<()>),
     ReleaseAll,
@@ -153,7 +154,8 @@ impl Shard {
                 self.core.handle_link(now(), WorkerLink { link, boot, role });
             }
             Input::LinkLost(link, left) => self.forget_link(link, left),
-            Input::Hosted(after, reply) => drop(reply.send(listing::page(&self.core, after.as_ref()))),
+            Input::Hosted(worker, reply) => drop(reply.send(self.core.hosted(&worker))),
+            Input::Page(after, reply) => drop(reply.send(listing::page(&self.core, after.as_ref()))),
             Input::WhenEmptyHanded(reply) => {
                 self.leavers.retain(|leaver| !leaver.is_closed());
                 self.leavers.push(reply);
@@ -254,6 +256,12 @@ impl Shard {
             ControlEvent::Status { worker, status, hosted } => {
                 // Nobody has to listen.
                 drop(self.changes.send(WorkerChange::Status { worker, status, hosted }));
+            }
+            ControlEvent::TaskStarted { worker, task, class, instance } => {
+                drop(self.changes.send(WorkerChange::TaskStarted { worker, task, class, instance }));
+            }
+            ControlEvent::TaskEnded { worker, task, class, instance, end } => {
+                drop(self.changes.send(WorkerChange::TaskEnded { worker, task, class, instance, end }));
             }
             ControlEvent::Labelled(worker) => drop(self.changes.send(WorkerChange::Labelled { worker })),
             ControlEvent::Redelivered(count) => drop(self.changes.send(WorkerChange::Redelivered { count })),

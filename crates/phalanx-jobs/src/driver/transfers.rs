@@ -85,7 +85,7 @@ pub(super) async fn send<E: std::fmt::Display>(
             Ok(TransferReply::Refused(reason)) => Err(TransferError::Refused(reason)),
             Ok(TransferReply::Abandoned) => Err(TransferError::Abandoned),
             Ok(TransferReply::Corrupt) => Err(TransferError::Corrupt),
-            Err(_) => Err(TransferError::Refused(Reason::Malformed)),
+            Ok(TransferReply::Failed(_)) | Err(_) => Err(TransferError::Refused(Reason::Malformed)),
         },
         Ok(None) | Err(CarrierLost) => Err(TransferError::LinkLost),
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use async_channel::{Receiver, Sender, TrySendError};
@@ -12,23 +13,25 @@ use futures_util::stream::FuturesUnordered;
 use phalanx_base::{Address, Boot, Fence, Generation, Lane, NodeId, NodeStatus, Spawn, Usage};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::kept::kept;
 use super::operations::{Asked, OperationsHandler, operate};
+use super::outflow::serve;
 use super::streams::{StreamEvent, Streams};
 use super::transfers::receive;
 use super::{BURST_MAX, INBOX_MAX, now, sleep_until};
 use crate::carrier::{Carrier, Stream};
 use crate::class::JobClass;
 use crate::config::Config;
-use crate::context::{FromUser, Refusal, RequestContext, ToTask};
+use crate::context::{FromUser, Refusal, RequestContext, TaskLife, ToTask};
 use crate::observe::{Observation, Observer};
 use crate::operations::{Operation, OperationReply, Operations};
 use crate::outcome::{Cap, Outcome, Reason, TaskEnd};
 use crate::ownership::{Finder, FinderConfig, Target};
 use crate::registry::{Jobs, TaskParts};
 use crate::session::LinkId;
-use crate::tasks::COMMANDS_MAX;
-use crate::transfer::{TRANSFERS_WAITING_MAX, Transfer};
-use crate::wire::{CallId, TaskId, TransferId};
+use crate::tasks::{COMMANDS_MAX, TaskStart};
+use crate::transfer::{OutgoingTransfer, TRANSFERS_WAITING_MAX, Transfer};
+use crate::wire::{CallId, Instance, TaskId, TransferId};
 use crate::worker::{WorkerCore, WorkerEvent, WorkerIdentity};
 
 /// How a worker that looks for its owner dials.
@@ -63,25 +66,30 @@ pub struct WorkerView {
     pub owner: Option<NodeId>,
     /// How many tasks run.
     pub tasks: usize,
+    /// How many of these a worker leaves alone when it stops, since they outlive its process.
+    pub outliving: usize,
 }
 
 pub(super) enum Input {
     Link(Arc<dyn Carrier>),
     LinkLost(LinkId),
     Session(LinkId, Lane, Stream),
-    Transfer(IncomingTransfer),
+    Transfer(WorkerTransfer),
     Discovered(Vec<Address>),
     Operation(Asked),
     Usage(Usage),
 }
 
-pub(super) struct IncomingTransfer {
-    link: LinkId,
-    fence: Fence,
-    generation: Generation,
-    task: TaskId,
-    transfer: TransferId,
-    stream: Stream,
+/// A transfer that a control node begins.
+pub(super) struct WorkerTransfer {
+    pub(super) link: LinkId,
+    pub(super) fence: Fence,
+    pub(super) generation: Generation,
+    pub(super) task: TaskId,
+    pub(super) transfer: TransferId,
+    /// What is wanted from the task; `None` of a transfer into it.
+    pub(super) wanted: Option<Bytes>,
+    pub(super) stream: Stream,
 }
 
 /// A handle to a running worker: cheap to clone. The worker stops when the last one is dropped.
@@ -99,7 +107,7 @@ impl WorkerService {
         let mut settings = settings;
         let operations = OperationsHandler { inbox: sender.downgrade() };
         settings.identity.classes.push(settings.jobs.register_builtin::<Operations, _>(operations));
-        let first = WorkerView { status: NodeStatus::Launching, owner: None, tasks: 0 };
+        let first = WorkerView { status: NodeStatus::Launching, owner: None, tasks: 0, outliving: 0 };
         let (view_sender, view) = watch::channel(first);
         let spawn = settings.spawn.clone();
         spawn.spawn(Box::pin(Driver::new(settings, inbox, view_sender).run()));
@@ -144,15 +152,8 @@ impl WorkerService {
         self.tell(Input::Session(link, lane, stream)).await;
     }
 
-    pub(super) async fn transfer(
-        &self,
-        link: LinkId,
-        (fence, generation): (Fence, Generation),
-        (task, transfer): (TaskId, TransferId),
-        stream: Stream,
-    ) {
-        self.tell(Input::Transfer(IncomingTransfer { link, fence, generation, task, transfer, stream }))
-            .await;
+    pub(super) async fn transfer(&self, transfer: WorkerTransfer) {
+        self.tell(Input::Transfer(transfer)).await;
     }
 
     async fn tell(&self, input: Input) {
@@ -165,6 +166,8 @@ impl WorkerService {
 struct TaskSlot {
     signals: Sender<ToTask>,
     transfers: Sender<Transfer>,
+    outgoing: Sender<OutgoingTransfer>,
+    told_to_stop: Arc<AtomicBool>,
     abort: AbortHandle,
 }
 
@@ -217,6 +220,7 @@ impl Driver {
     }
 
     async fn run(mut self) {
+        self.take_kept().await;
         // It has started, and says so.
         self.drain();
         while self.turn().await {}
@@ -225,6 +229,25 @@ impl Driver {
         }
         for (_, abort) in std::mem::take(&mut self.requests) {
             abort.abort();
+        }
+    }
+
+    /// Goes on with the tasks of earlier boots that have outlived them, before there is anybody to ask for them.
+    async fn take_kept(&mut self) {
+        for kept in kept(&self.jobs, self.spawn.as_ref()).await {
+            let (task, class) = (kept.id, kept.class.name.clone());
+            let start = TaskStart {
+                class: kept.class,
+                instance: kept.instance.clone(),
+                on_disconnect: kept.on_disconnect,
+                waits: false,
+            };
+            if self.core.handle_kept(now(), task.clone(), start) {
+                tracing::info!(worker = %self.boot.node, %task, class, "a task of an earlier boot goes on");
+                self.run_task(task, kept.instance, &class, kept.body, true);
+            } else {
+                tracing::error!(worker = %self.boot.node, %task, class, "a kept task was named twice, or is one too many");
+            }
         }
     }
 
@@ -293,14 +316,18 @@ impl Driver {
     fn handle_user(&mut self, message: FromUser) {
         match message {
             FromUser::Emit(task, body) => self.core.handle_emit(&task, body),
+            FromUser::Log(task, lines) => {
+                lines.iter().for_each(|line| self.core.handle_log(&task, line));
+            }
             FromUser::Answer(call, outcome) => {
                 self.requests.remove(&call);
                 self.core.handle_answer(&call, outcome);
             }
+            FromUser::Outlives(task, outlives) => self.core.handle_outlives(&task, outlives),
             FromUser::TransferEnd(link) => self.core.handle_transfer_ended(link),
             FromUser::TaskEnd(task, end) => {
                 self.tasks.remove(&task);
-                self.core.handle_task_end(&task, end);
+                self.core.handle_task_end(now(), &task, end);
             }
         }
     }
@@ -320,7 +347,7 @@ impl Driver {
                     self.streams.insert(link, lane, stream);
                 }
             }
-            Input::Transfer(incoming) => self.handle_transfer(incoming),
+            Input::Transfer(transfer) => self.handle_transfer(transfer),
             Input::Operation((operation, reply)) => {
                 // Whoever asked and went away has had it done all the same.
                 let _ = reply.send(operate(&mut self.core, operation));
@@ -334,21 +361,31 @@ impl Driver {
         }
     }
 
-    fn handle_transfer(&mut self, incoming: IncomingTransfer) {
-        let IncomingTransfer { link, fence, generation, task, transfer, stream } = incoming;
+    fn handle_transfer(&mut self, begun: WorkerTransfer) {
+        let WorkerTransfer { link, fence, generation, task, transfer, wanted, stream } = begun;
         let checked = self.core.check_transfer(link, fence, generation, &task);
-        let taken = checked.and_then(|()| {
-            let slot = self.tasks.get(&task).ok_or(Reason::NoSuchTask)?;
-            let (pieces, transfer) = Transfer::new(transfer);
-            match slot.transfers.try_send(transfer) {
-                Ok(()) => Ok(pieces),
-                Err(_) => Err(Reason::Busy(Cap::Inbox)),
+        let slot = checked.and_then(|()| self.tasks.get(&task).ok_or(Reason::NoSuchTask));
+        let full = Reason::Busy(Cap::Inbox);
+        let carrying: BoxFuture<'static, ()> = match wanted {
+            None => {
+                let taken = slot.and_then(|slot| {
+                    let (pieces, transfer) = Transfer::new(transfer);
+                    slot.transfers.try_send(transfer).map(|()| pieces).map_err(|_| full)
+                });
+                Box::pin(receive(stream, taken))
             }
-        });
+            Some(note) => {
+                let taken = slot.and_then(|slot| {
+                    let (outflow, transfer) = OutgoingTransfer::new(transfer, note);
+                    slot.outgoing.try_send(transfer).map(|()| outflow).map_err(|_| full)
+                });
+                Box::pin(serve(stream, taken))
+            }
+        };
         self.core.handle_transfer_begun(link);
         let answers = self.answers.clone();
         self.spawn.spawn(Box::pin(async move {
-            receive(stream, taken).await;
+            carrying.await;
             // A driver that has stopped has no link to keep.
             let _ = answers.send(FromUser::TransferEnd(link)).await;
         }));
@@ -391,6 +428,7 @@ impl Driver {
             status: self.core.status(),
             owner: self.core.owner().cloned(),
             tasks: self.core.running_tasks(),
+            outliving: self.core.outliving_tasks(),
         };
         self.view.send_if_modified(|seen| {
             let changed = *seen != view;
@@ -405,14 +443,21 @@ impl Driver {
             WorkerEvent::RunRequest { call, deadline, class, body, .. } => {
                 self.run_request(call, deadline, &class, body)
             }
-            WorkerEvent::RunTask { task, class, body, .. } => self.run_task(task, &class, body),
+            WorkerEvent::RunTask { task, class, body, instance, .. } => {
+                self.run_task(task, instance, &class, body, false);
+            }
             WorkerEvent::Command { task, call, body, .. } => self.signal(&task, ToTask::Command(call, body)),
             WorkerEvent::CancelRequest(call) => {
                 if let Some(abort) = self.requests.remove(&call) {
                     abort.abort();
                 }
             }
-            WorkerEvent::StopTask(task, at) => self.signal(&task, ToTask::Stop(at)),
+            WorkerEvent::StopTask(task, at) => {
+                if let Some(slot) = self.tasks.get(&task) {
+                    slot.told_to_stop.store(true, Ordering::Relaxed);
+                }
+                self.signal(&task, ToTask::Stop(at));
+            }
             WorkerEvent::AbortTask(task) => {
                 if let Some(slot) = self.tasks.remove(&task) {
                     slot.abort.abort();
@@ -424,7 +469,7 @@ impl Driver {
                     self.signal(&task, ToTask::Status(status));
                 }
             }
-            WorkerEvent::Acknowledged(..) => {}
+            WorkerEvent::Acknowledged(..) | WorkerEvent::TaskAccepted { .. } => {}
             WorkerEvent::CloseLink(link, why) => self.close_link(link, why),
             WorkerEvent::Owned { .. }
             | WorkerEvent::Standbys(_)
@@ -441,7 +486,8 @@ impl Driver {
             }
             WorkerEvent::Orphaned => Observation::Orphaned { worker },
             WorkerEvent::RunRequest { call, under, .. }
-            | WorkerEvent::RunTask { task: TaskId(call), under, .. }
+            | WorkerEvent::RunTask { task: TaskId(call), under: Some(under), .. }
+            | WorkerEvent::TaskAccepted { task: TaskId(call), under }
             | WorkerEvent::Command { call, under, .. } => {
                 let (generation, fence) = *under;
                 Observation::Begun { worker, call, generation, fence }
@@ -505,21 +551,27 @@ impl Driver {
         }
     }
 
-    fn run_task(&mut self, task: TaskId, class: &str, body: Bytes) {
+    fn run_task(&mut self, task: TaskId, instance: Option<Instance>, class: &str, body: Bytes, kept: bool) {
         let Some(job) = self.jobs.class(class) else { return };
+        let told_to_stop = Arc::new(AtomicBool::new(false));
+        let on_disconnect = self.core.on_disconnect(&task).unwrap_or_default();
         // Room for every command that may wait, a stop, and a few changes of state.
         let (signals, signals_receiver) = async_channel::bounded(COMMANDS_MAX + 8);
         let (transfers, transfers_receiver) = async_channel::bounded(TRANSFERS_WAITING_MAX);
+        let (outgoing, outgoing_receiver) = async_channel::bounded(TRANSFERS_WAITING_MAX);
         let parts = TaskParts {
             task: task.clone(),
+            instance,
             worker: self.boot.node.clone(),
             signals: signals_receiver,
             transfers: transfers_receiver,
+            outgoing: outgoing_receiver,
             answers: self.answers.clone(),
             spawn: self.spawn.clone(),
+            life: TaskLife { kept, on_disconnect, told_to_stop: told_to_stop.clone() },
         };
         let (handler, abort) = abortable(async move { job.task(parts, body).await });
-        self.tasks.insert(task.clone(), TaskSlot { signals, transfers, abort });
+        self.tasks.insert(task.clone(), TaskSlot { signals, transfers, outgoing, told_to_stop, abort });
         let answers = self.answers.clone();
         self.spawn.spawn_user(Box::pin(async move {
             let end = handler.await.unwrap_or(TaskEnd::Stopped);

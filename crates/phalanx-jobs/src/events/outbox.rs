@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use phalanx_base::planted;
 
-use crate::wire::{ClassName, CursorsDigest, EventBody, TaskId, TaskSnapshot};
+use crate::wire::{ClassName, CursorsDigest, EventBody, Instance, TaskId, TaskSnapshot};
 
 /// How many events may be under way unacknowledged on one session: a round trip's worth at a hundred thousand events a
 /// second and 10 ms, and what a control node must be ready to hold for one worker.
@@ -53,6 +53,7 @@ impl Entry {
 #[derive(Debug)]
 pub struct Log {
     class: ClassName,
+    instance: Option<Instance>,
     entries: VecDeque<Entry>,
     bytes: usize,
     next: u64,
@@ -110,9 +111,10 @@ impl Outbox {
     }
 
     /// Opens the log of a new task.
-    pub fn open(&mut self, task: TaskId, class: ClassName) {
+    pub fn open(&mut self, task: TaskId, class: ClassName, instance: Option<Instance>) {
         self.logs.entry(task).or_insert(Log {
             class,
+            instance,
             entries: VecDeque::new(),
             bytes: 0,
             next: 1,
@@ -220,6 +222,7 @@ impl Outbox {
             class: log.class.clone(),
             acked: log.acked,
             checkpoint: log.checkpoint.clone().filter(|_| !planted!("checkpoint-lost")),
+            instance: log.instance.clone(),
         })
     }
 
@@ -227,12 +230,6 @@ impl Outbox {
     #[must_use]
     pub fn cursors(&self) -> CursorsDigest {
         CursorsDigest::of(self.closed, self.logs.iter().map(|(task, log)| (task, log.acked)))
-    }
-
-    /// The class of a task whose log is open.
-    #[must_use]
-    pub fn class(&self, task: &TaskId) -> Option<&ClassName> {
-        self.logs.get(task).map(|log| &log.class)
     }
 
     /// How many logs there are.
@@ -317,7 +314,7 @@ mod tests {
     #[test]
     fn an_overflow_is_one_gap_at_the_head() {
         let mut outbox = Outbox::new(4 * (ENTRY_OVERHEAD_BYTES + 10));
-        outbox.open(task(1), class());
+        outbox.open(task(1), class(), None);
         for _ in 0..9 {
             assert!(outbox.push(&task(1), EventBody::Emitted(Bytes::from(vec![0; 10]))));
         }
@@ -331,7 +328,7 @@ mod tests {
     #[test]
     fn a_log_ends_with_the_last_acknowledgement() {
         let mut outbox = Outbox::new(1 << 20);
-        outbox.open(task(1), class());
+        outbox.open(task(1), class(), None);
         outbox.push(&task(1), EventBody::Emitted(Bytes::new()));
         outbox.push(&task(1), EventBody::Ended(TaskEnd::Stopped));
         assert!(!outbox.push(&task(1), EventBody::Emitted(Bytes::new())));
@@ -371,7 +368,7 @@ mod tests {
             let mut handled = [0u64; 2];
             let mut waiting: VecDeque<(usize, Entry)> = VecDeque::new();
             for id in &tasks {
-                outbox.open(id.clone(), class());
+                outbox.open(id.clone(), class(), None);
             }
             for action in actions.into_iter().chain(std::iter::repeat_n(Action::Lose, 1)) {
                 match action {

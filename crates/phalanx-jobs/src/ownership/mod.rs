@@ -5,12 +5,14 @@
 //! step. A worker that shall move is given away ([`Giving`]) at a pace ([`Pacer`]). Owners themselves come from outside, through [`Owners`], since placement is no business of this crate.
 
 mod arbiter;
+mod directory;
 mod finder;
 mod giving;
 mod pacer;
 mod steward;
 
 pub use arbiter::{Arbiter, Present, Verdict};
+pub use directory::{Directory, NoDirectory};
 pub use finder::{Finder, FinderConfig, Target};
 pub use giving::{GIVING_PAUSE, GIVING_STEP_MAX, Giving, Stage};
 pub use pacer::{MOVES_IN_FLIGHT_MAX, MOVES_PER_SECOND, Pacer};

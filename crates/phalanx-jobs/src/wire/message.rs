@@ -5,7 +5,9 @@ use phalanx_base::{AddressList, Fence, Generation, Labels, NodeId, NodeStatus, R
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{CallId, CommandStream, Declined, DecodeError, Frame, Kind, List, Listed, Offer, TaskId, Wanted};
+use super::{
+    CallId, CommandStream, Declined, DecodeError, Frame, Instance, Kind, List, Listed, Offer, TaskId, Wanted,
+};
 use crate::outcome::{Outcome, TaskEnd};
 
 /// A control node asks a worker to accept it.
@@ -69,6 +71,8 @@ pub struct TaskSnapshot {
     pub acked: u64,
     /// The control-side state as of `acked`, if it was sent along.
     pub checkpoint: Option<Bytes>,
+    /// Which attempt of which instance of a job it is, if it is one.
+    pub instance: Option<Instance>,
 }
 
 /// The worker has another live owner.
@@ -182,6 +186,9 @@ pub enum Verb {
         body: Bytes,
         /// What happens when the worker loses its owner.
         on_disconnect: OnDisconnect,
+        /// Which attempt of which instance of a job it is, if it is one. One that is not later than each that the worker
+        /// remembers of this instance is refused.
+        instance: Option<Instance>,
     },
     /// Tell a task something.
     Command {
@@ -205,6 +212,11 @@ pub enum Verb {
         task: TaskId,
         /// How long it may take, in milliseconds.
         grace_ms: u64,
+    },
+    /// End a task now.
+    Kill {
+        /// Which task.
+        task: TaskId,
     },
 }
 
@@ -273,6 +285,15 @@ impl EventBody {
         match self {
             Self::Emitted(body) | Self::Ended(TaskEnd::Done(body) | TaskEnd::Failed(body)) => body.len(),
             Self::Gap { .. } | Self::Ended(_) => 0,
+        }
+    }
+
+    /// How the task has ended, where the entry says that.
+    #[must_use]
+    pub fn end(&self) -> Option<&TaskEnd> {
+        match self {
+            Self::Ended(end) => Some(end),
+            Self::Emitted(_) | Self::Gap { .. } => None,
         }
     }
 }

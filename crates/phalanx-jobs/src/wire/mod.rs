@@ -6,6 +6,7 @@
 mod gateway;
 mod handover;
 mod ids;
+mod instance;
 mod listing;
 mod message;
 mod news;
@@ -16,7 +17,8 @@ pub use gateway::{GatewayCall, GatewayCancel, GatewayOutcome};
 pub use handover::{
     CursorsDigest, Declined, HandoverToken, OFFER_STATES_BYTES_MAX, Offer, TaskState, Wanted,
 };
-pub use ids::{CallId, CommandStream, TaskId};
+pub use ids::{CallId, CallIdError, CommandStream, TaskId};
+pub use instance::{INSTANCE_NAME_BYTES_MAX, Instance, InstanceError, JOB_NAME_BYTES_MAX};
 pub use listing::{HostedWorker, List, Listed, PAGE_BYTES_MAX};
 pub use message::{
     Ack, Attach, Attached, Beat, Call, Cancel, ClassName, Event, EventBody, Forward, ForwardCancel,
@@ -24,7 +26,7 @@ pub use message::{
     Release, Report, StandDown, Standby, TaskSnapshot, Verb,
 };
 pub use news::{NEWS_BYTES_MAX, NEWS_NAME_BYTES_MAX, News, Published};
-pub use opening::{Chunk, Opening, Receipt, TransferEnd, TransferId, TransferReply};
+pub use opening::{Chunk, FETCH_NOTE_BYTES_MAX, Opening, Receipt, TransferEnd, TransferId, TransferReply};
 pub use table::{Direction, FRAME_RULES, FrameRule, Kind, rule};
 
 use bytes::Bytes;

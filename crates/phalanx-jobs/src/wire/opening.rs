@@ -42,9 +42,40 @@ pub enum Opening {
     News,
     /// Calls of a program that is no node: they enter the cluster here. Taken from operators only.
     Gateway,
+    /// What control nodes know, from one to another.
+    Metadata,
+    /// A transfer from a task of this worker: what the opener says after this frame is what it has received.
+    Fetch {
+        /// The fence of the session.
+        fence: Fence,
+        /// The boot of the worker.
+        generation: Generation,
+        /// Where the bytes come from.
+        task: TaskId,
+        /// Which transfer.
+        transfer: TransferId,
+        /// What is wanted, in the words of the task's class; at most [`FETCH_NOTE_BYTES_MAX`].
+        note: Bytes,
+    },
+    /// A transfer from a task of a worker whose proxy the receiver hosts.
+    PeerFetch {
+        /// Which worker.
+        worker: NodeId,
+        /// The boot of the worker, as stamped where the transfer was asked for.
+        generation: Generation,
+        /// Where the bytes come from.
+        task: TaskId,
+        /// Which transfer.
+        transfer: TransferId,
+        /// What is wanted, in the words of the task's class; at most [`FETCH_NOTE_BYTES_MAX`].
+        note: Bytes,
+    },
 }
 
-/// The number of a transfer into one task, unique for its sender.
+/// The longest note of a transfer that is asked for, in bytes: with the longest names around it, it fits the opening's cap.
+pub const FETCH_NOTE_BYTES_MAX: usize = 512;
+
+/// The number of a transfer into or from one task, unique for the control node where it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TransferId(pub u64);
 
@@ -64,7 +95,7 @@ pub struct TransferEnd {
 /// What arrived: the receiver counted and hashed it itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// How many bytes the task has taken.
+    /// How many bytes have arrived.
     pub bytes: u64,
     /// Their BLAKE3 hash.
     pub blake3: [u8; 32],
@@ -81,6 +112,8 @@ pub enum TransferReply {
     Abandoned,
     /// Length or hash differ from what was announced.
     Corrupt,
+    /// The task that sends could not read on (shortened).
+    Failed(String),
 }
 
 macro_rules! framed {

@@ -15,6 +15,8 @@ pub enum Direction {
     BetweenControls,
     /// Whoever opens a stream.
     Opener,
+    /// Either end of a transfer's stream, as its opening says.
+    EitherEnd,
     /// The other end of a stream that somebody has opened.
     Answerer,
 }
@@ -93,11 +95,11 @@ kinds! {
     /// One entry of a task's event log.
     Event = 40, Event, ToControl, true, PAYLOAD_BYTES_MAX + ENVELOPE_BYTES;
     /// A piece of a transfer: raw bytes.
-    Chunk = 50, Bulk, Opener, false, CHUNK_BYTES_MAX;
+    Chunk = 50, Bulk, EitherEnd, false, CHUNK_BYTES_MAX;
     /// The end of a transfer: its length and hash.
-    TransferEnd = 51, Bulk, Opener, false, SMALL_BYTES;
+    TransferEnd = 51, Bulk, EitherEnd, false, SMALL_BYTES;
     /// What became of a transfer.
-    TransferReply = 52, Bulk, ToControl, false, SMALL_BYTES;
+    TransferReply = 52, Bulk, EitherEnd, false, SMALL_BYTES;
     /// A call for a worker whose proxy the receiver hosts.
     Forward = 60, Request, BetweenControls, false, PAYLOAD_BYTES_MAX + ENVELOPE_BYTES;
     /// The caller of a forwarded call went away.
@@ -122,6 +124,8 @@ kinds! {
     Gossip = 70, Control, BetweenControls, false, 1 << 20;
     /// News for everybody, from a control node to each of its neighbours.
     Published = 80, Event, Opener, false, NEWS_BYTES_MAX + ENVELOPE_BYTES;
+    /// What control nodes know, opaque here.
+    Metadata = 81, Event, BetweenControls, false, 256 << 10;
     /// A call of a program that is no node, to any worker.
     GatewayCall = 90, Request, Opener, false, PAYLOAD_BYTES_MAX + ENVELOPE_BYTES;
     /// The caller of such a call went away.
@@ -165,7 +169,6 @@ mod tests {
             Kind::Gauge,
             Kind::Outcome,
             Kind::Event,
-            Kind::TransferReply,
         ];
         assert_eq!(may_send, expected);
     }

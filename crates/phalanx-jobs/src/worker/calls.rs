@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use phalanx_base::{Fence, Generation, planted};
 
+use super::starts::Start;
 use super::{CALL_TIME_MAX, Running, RunningKind, WorkerCore, WorkerEvent};
 use crate::begun::Begun;
 use crate::codec;
-use crate::outcome::{Cap, Outcome, Reason};
+use crate::outcome::{Cap, Outcome, Reason, TaskEnd};
 use crate::session::LinkId;
 use crate::tasks::Watch;
 use crate::wire::{Call, CallId, ClassName, OutcomeOf, TaskId, Verb};
@@ -50,8 +51,10 @@ impl WorkerCore {
                 self.check_running_requests()?;
                 self.status.runs_requests().then_some(()).ok_or(Reason::NotReady(self.status))
             }
-            Verb::Start { class, .. } => {
+            Verb::Start { class, instance, .. } => {
                 self.check_class(class)?;
+                // Said before what may pass: a later try cannot change it.
+                instance.as_ref().map_or(Ok(()), |instance| self.instances.check(instance))?;
                 if !self.status.takes_tasks() {
                     return Err(Reason::NotReady(self.status));
                 }
@@ -64,7 +67,7 @@ impl WorkerCore {
             Verb::Output { .. } if self.begun.running() >= CALLS_RUNNING_MAX => {
                 Err(Reason::Busy(Cap::CallsInFlight))
             }
-            Verb::Output { .. } | Verb::Stop { .. } => Ok(()),
+            Verb::Output { .. } | Verb::Stop { .. } | Verb::Kill { .. } => Ok(()),
         }
     }
 
@@ -117,11 +120,9 @@ impl WorkerCore {
                     body,
                 });
             }
-            Verb::Start { class, body, on_disconnect } => {
-                let task = TaskId(id.clone());
-                self.tasks.start(task.clone(), on_disconnect);
-                self.outbox.open(task.clone(), class.clone());
-                self.events.push_back(WorkerEvent::RunTask { task, under, class: class.name, body });
+            Verb::Start { class, body, on_disconnect, instance } => {
+                let start = Start { class, body, on_disconnect, instance };
+                self.begin_task(now, TaskId(id.clone()), under, start);
                 self.answer_at_once(id, link, Outcome::Done(codec::unit()));
             }
             Verb::Command { task, stream, sequence, body } => {
@@ -142,16 +143,11 @@ impl WorkerCore {
             },
             Verb::Stop { task, grace_ms } => {
                 let at = now + Duration::from_millis(grace_ms).min(CALL_TIME_MAX);
-                let outcome = match self.tasks.check_running(&task) {
-                    Ok(()) => {
-                        self.tasks.stop(&task, at);
-                        self.events.push_back(WorkerEvent::StopTask(task, at));
-                        Outcome::Done(codec::unit())
-                    }
-                    // To stop what has stopped is done already.
-                    Err(Reason::TaskEnded) => Outcome::Done(codec::unit()),
-                    Err(reason) => Outcome::NotExecuted(reason),
-                };
+                let outcome = self.end_task(&task, |core| core.stop_task(now, &task, at));
+                self.answer_at_once(id, link, outcome);
+            }
+            Verb::Kill { task } => {
+                let outcome = self.end_task(&task, |core| core.abort_task(now, &task, TaskEnd::Killed));
                 self.answer_at_once(id, link, outcome);
             }
         }

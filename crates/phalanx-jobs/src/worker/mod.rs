@@ -1,15 +1,20 @@
 //! The worker's half of the contract, without I/O: [`WorkerCore`].
 //!
 //! It composes the parts that decide: the [`Arbiter`] (who owns me), the [`BegunTable`] (what has begun), the
-//! [`TaskTable`] (what runs), the [`Outbox`] (what I have told), and one [`Session`] a link. Tables outlive sessions, since
+//! [`TaskTable`] (what runs), the [`InstanceTable`] (which attempt of what may run), the [`Outbox`] (what I have told), and one [`Session`] a link. Tables outlive sessions, since
 //! work belongs to the worker and not to a link.
 //!
 //! Order of calls: any `handle_…`, then [`WorkerCore::poll_transmit`] and [`WorkerCore::poll_event`] until both are
 //! empty; [`WorkerCore::handle_timeout`] when [`WorkerCore::poll_timeout`] has passed. The caller owns the clock.
 
 mod calls;
+mod kept;
 mod sessions;
+mod starts;
 mod states;
+
+use starts::Held;
+pub use starts::SUPERSEDED_GRACE;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -20,12 +25,13 @@ use phalanx_base::{Boot, Fence, Generation, Labels, NodeId, NodeStatus, Role, Us
 use crate::begun::BegunTable;
 use crate::config::{Config, DISCONNECT_GRACE};
 use crate::events::Outbox;
+use crate::instances::InstanceTable;
 use crate::outcome::{Outcome, Reason, TaskEnd};
 use crate::ownership::Arbiter;
 use crate::session::{LinkId, Session};
 use crate::tasks::TaskTable;
 use crate::transmit::Transmit;
-use crate::wire::{Attach, CallId, ClassName, EventBody, Message, Standby, TaskId, rule};
+use crate::wire::{Attach, CallId, ClassName, EventBody, Instance, Message, Standby, TaskId, rule};
 
 /// What a worker is, from its start on.
 #[derive(Debug, Clone)]
@@ -60,12 +66,21 @@ pub enum WorkerEvent {
     RunTask {
         /// Which task.
         task: TaskId,
-        /// The boot that it was meant for, and the fence that came with it.
-        under: (Generation, Fence),
+        /// The boot that it was meant for, and the fence that came with it; `None` for one that was told as accepted before.
+        under: Option<(Generation, Fence)>,
         /// Of which class.
         class: String,
         /// The class's task.
         body: Bytes,
+        /// Which attempt of which instance of a job it is, if it is one.
+        instance: Option<Instance>,
+    },
+    /// A task is accepted, and runs once an earlier attempt of its instance has ended. There is nothing to do.
+    TaskAccepted {
+        /// Which task.
+        task: TaskId,
+        /// The boot that it was meant for, and the fence that came with it.
+        under: (Generation, Fence),
     },
     /// Hand a command to a task.
     Command {
@@ -125,6 +140,9 @@ pub struct WorkerCore {
     running: BTreeMap<CallId, Running>,
     deadlines: BTreeSet<(Instant, CallId)>,
     tasks: TaskTable,
+    instances: InstanceTable,
+    /// The tasks that wait for the end of an earlier attempt.
+    held: BTreeMap<TaskId, Held>,
     outbox: Outbox,
     /// Whether the present owner has given a sign of life under its fence: it knows every log then, and events may flow.
     flowing: bool,
@@ -170,6 +188,8 @@ impl WorkerCore {
             running: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             tasks: TaskTable::default(),
+            instances: InstanceTable::default(),
+            held: BTreeMap::new(),
             outbox,
             flowing: false,
             labels_told: true,
@@ -217,14 +237,20 @@ impl WorkerCore {
         self.pump_events();
     }
 
+    /// A task has logged something: its last lines are kept, and go where they are asked for.
+    pub fn handle_log(&mut self, task: &TaskId, text: &str) {
+        self.tasks.log(task, text);
+    }
+
     /// A handler has answered a request or a command, or was ended.
     pub fn handle_answer(&mut self, call: &CallId, outcome: Outcome) {
         self.finish(call, outcome);
     }
 
-    /// A task has ended: whoever waits for it is told, and its log is closed.
-    pub fn handle_task_end(&mut self, task: &TaskId, end: TaskEnd) {
-        let Some(waiting) = self.tasks.end(task, end.clone()) else { return };
+    /// A task has ended: whoever waits for it is told, its log is closed, and a later attempt that waits for it begins.
+    pub fn handle_task_end(&mut self, now: Instant, task: &TaskId, end: TaskEnd) {
+        let Some(waiting) = self.tasks.end(now, task, end.clone()) else { return };
+        self.held.remove(task);
         let output = crate::codec::encode_end(&end);
         self.outbox.push(task, EventBody::Ended(end));
         for call in waiting.commands {
@@ -234,6 +260,9 @@ impl WorkerCore {
             self.finish(&call, Outcome::Done(output.clone()));
         }
         self.pump_events();
+        if let Some(next) = self.instances.end(task) {
+            self.begin_held(now, next);
+        }
         self.note_stopped();
     }
 
@@ -263,12 +292,10 @@ impl WorkerCore {
             self.cancel(&call, Reason::DeadlineExceeded);
         }
         for task in self.tasks.abandoned(now) {
-            self.tasks.stop(&task, now + DISCONNECT_GRACE);
-            self.events.push_back(WorkerEvent::StopTask(task, now + DISCONNECT_GRACE));
+            self.stop_task(now, &task, now + DISCONNECT_GRACE);
         }
         for task in self.tasks.overdue(now) {
-            self.events.push_back(WorkerEvent::AbortTask(task.clone()));
-            self.handle_task_end(&task, TaskEnd::Stopped);
+            self.abort_task(now, &task, TaskEnd::Stopped);
         }
         self.time_out_sessions(now);
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use phalanx_base::{Labels, NodeStatus};
 
 use super::{WorkerCore, WorkerEvent};
-use crate::operations::{STOPPING_NAMED_MAX, StopProgress, StoppingTask};
+use crate::operations::{EndedTask, STOPPING_NAMED_MAX, StopProgress, StoppingTask, TaskDetails, TaskInfo};
 use crate::wire::{ClassName, TaskId};
 
 impl WorkerCore {
@@ -20,12 +20,15 @@ impl WorkerCore {
         self.set_status(NodeStatus::Standby);
     }
 
-    /// The worker takes no new task, and each that runs is told to stop. What has not ended at `deadline` is ended then.
-    pub fn handle_stop(&mut self, deadline: Instant) {
+    /// The worker takes no new task, and each that runs is told to stop, but for those that outlive the worker's process.
+    /// What has not ended at `deadline` is ended then.
+    pub fn handle_stop(&mut self, now: Instant, deadline: Instant) {
         self.set_status(NodeStatus::Stopping);
         for task in self.tasks.running_ids() {
-            self.tasks.stop(&task, deadline);
-            self.events.push_back(WorkerEvent::StopTask(task, deadline));
+            if self.tasks.outlives(&task) {
+                continue;
+            }
+            self.stop_task(now, &task, deadline);
         }
         self.note_stopped();
     }
@@ -51,12 +54,20 @@ impl WorkerCore {
         &self.identity.classes
     }
 
-    /// The tasks that run, in the order of their ids, and their classes.
-    pub fn tasks(&self) -> impl Iterator<Item = (TaskId, ClassName)> + '_ {
-        self.tasks.running_ids().into_iter().filter_map(|task| {
-            let class = self.outbox.class(&task)?.clone();
-            Some((task, class))
-        })
+    /// The tasks that have not ended, in the order of their ids.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskInfo> + '_ {
+        self.tasks.infos()
+    }
+
+    /// The ended tasks that are kept, in the order of their ids.
+    pub fn ended_tasks(&self, now: Instant) -> impl Iterator<Item = EndedTask> + '_ {
+        self.tasks.ended(now)
+    }
+
+    /// All that is known of a task, while it runs and is kept.
+    #[must_use]
+    pub fn task_details(&self, now: Instant, task: &TaskId) -> Option<TaskDetails> {
+        self.tasks.details(now, task)
     }
 
     /// How far the worker is with stopping: what still runs, those first that are ended last.
@@ -73,16 +84,16 @@ impl WorkerCore {
         // Who was not told to stop may run for ever.
         running.sort_by_key(|(ends_in, _)| Reverse(ends_in.unwrap_or(Duration::MAX)));
         let named = running.into_iter().take(STOPPING_NAMED_MAX).filter_map(|(ends_in, task)| {
-            let class = self.outbox.class(&task)?.clone();
+            let class = self.tasks.class(&task)?.clone();
             let ends_in_ms = ends_in.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
             Some(StoppingTask { task, class, ends_in_ms })
         });
         StopProgress { status: self.status(), tasks, told, named: named.collect() }
     }
 
-    /// A worker that is stopping has stopped once no task is left.
+    /// A worker that is stopping has stopped once no task is left but those that outlive its process.
     pub(super) fn note_stopped(&mut self) {
-        if self.status == NodeStatus::Stopping && self.tasks.running() == 0 {
+        if self.status == NodeStatus::Stopping && self.tasks.running() == self.tasks.outliving() {
             self.set_status(NodeStatus::Stopped);
         }
     }

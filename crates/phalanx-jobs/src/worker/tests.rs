@@ -43,7 +43,7 @@ fn call(sequence: u64, fence: u64, verb: Verb) -> Frame {
 
 fn start() -> Verb {
     let on_disconnect = crate::wire::OnDisconnect::Keep;
-    Verb::Start { class: class(), body: Bytes::new(), on_disconnect }
+    Verb::Start { class: class(), body: Bytes::new(), on_disconnect, instance: None }
 }
 
 fn sent(worker: &mut WorkerCore) -> Vec<Message> {
@@ -58,6 +58,10 @@ fn attached(now: Instant, config: Config) -> WorkerCore {
     worker.handle_frame(now, LinkId(1), Lane::Control, &attach()).unwrap();
     assert!(matches!(sent(&mut worker)[..], [Message::Attached(_)]));
     worker
+}
+
+fn goes_on(on_disconnect: crate::wire::OnDisconnect) -> crate::tasks::TaskStart {
+    crate::tasks::TaskStart { class: class(), instance: None, on_disconnect, waits: false }
 }
 
 #[test]
@@ -205,4 +209,138 @@ fn usage_is_told_when_it_is_news_and_anew_to_each_owner() {
     worker.handle_session(at, LinkId(2), boot("a"));
     worker.handle_frame(at, LinkId(2), Lane::Control, &attach()).unwrap();
     assert_eq!(gauges(&mut worker), [45], "an owner that knows nothing is told at once");
+}
+
+fn id(sequence: u64) -> TaskId {
+    TaskId(CallId { caller: boot("a"), sequence })
+}
+
+fn began(worker: &mut WorkerCore) -> bool {
+    std::iter::from_fn(|| worker.poll_event()).any(|event| matches!(event, WorkerEvent::RunTask { .. }))
+}
+
+#[test]
+fn a_kept_task_goes_on_as_any_other_and_a_repeat_of_its_start_starts_nothing() {
+    let now = Instant::now();
+    let mut worker = worker(Config { tasks_max: 1, ..Config::default() });
+    for sequence in [5, 6] {
+        assert!(worker.handle_kept(now, id(sequence), goes_on(crate::wire::OnDisconnect::Keep)));
+        assert!(!worker.handle_kept(now, id(sequence), goes_on(crate::wire::OnDisconnect::Keep)), "twice");
+    }
+    worker.handle_session(now, LinkId(1), boot("a"));
+    worker.handle_frame(now, LinkId(1), Lane::Control, &attach()).unwrap();
+    let welcome = sent(&mut worker);
+    assert!(matches!(
+        welcome[..],
+        [Message::Attached(_), Message::TaskSnapshot(_), Message::TaskSnapshot(_)]
+    ));
+    let outcome = |worker: &mut WorkerCore, frame: &Frame| {
+        worker.handle_frame(now, LinkId(1), Lane::Request, frame).unwrap();
+        match &sent(worker)[..] {
+            [Message::Outcome(said)] => Some(said.outcome.clone()),
+            [] => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    // As it was stamped where the call entered: for the boot that has ended.
+    let Message::Call(mut repeat) = Message::from_frame(&call(5, 1, start())).unwrap() else { panic!() };
+    repeat.generation = Generation::from_u64(0);
+    let repeat = Message::from(repeat).to_frame();
+    assert_eq!(outcome(&mut worker, &repeat), Some(Outcome::Done(crate::codec::unit())));
+    assert!(!began(&mut worker));
+    let full = Some(Outcome::NotExecuted(Reason::Busy(crate::outcome::Cap::Tasks)));
+    assert_eq!(outcome(&mut worker, &call(7, 1, start())), full, "those that were kept count");
+    assert_eq!(outcome(&mut worker, &call(8, 1, Verb::Output { task: id(5) })), None);
+    let stream = crate::wire::CommandStream(CallId { caller: boot("a"), sequence: 9 });
+    let command = Verb::Command { task: id(5), stream, sequence: 0, body: Bytes::new() };
+    assert_eq!(outcome(&mut worker, &call(10, 1, command)), None);
+    assert!(matches!(worker.poll_event(), Some(WorkerEvent::Command { task, .. }) if task == id(5)));
+    let done = TaskEnd::Done(Bytes::from_static(b"ended"));
+    worker.handle_task_end(now, &id(5), done.clone());
+    let told: Vec<_> = sent(&mut worker);
+    let end = Outcome::Done(crate::codec::encode_end(&done));
+    assert!(
+        told.iter().any(|said| matches!(said, Message::Outcome(said) if said.outcome == end)),
+        "{told:?}"
+    );
+    let lost = Some(Outcome::NotExecuted(Reason::NoSuchTask));
+    assert_eq!(outcome(&mut worker, &call(11, 1, Verb::Output { task: id(4) })), lost, "never kept");
+}
+
+#[test]
+fn a_worker_that_stops_leaves_alone_what_outlives_it() {
+    let now = Instant::now();
+    let mut worker = attached(now, Config::default());
+    for sequence in 1..=3 {
+        worker.handle_frame(now, LinkId(1), Lane::Request, &call(sequence, 1, start())).unwrap();
+    }
+    worker.handle_outlives(&id(2), true);
+    worker.handle_outlives(&id(3), true);
+    // To stop one task is meant for that one, whatever it is.
+    let stop = Verb::Stop { task: id(3), grace_ms: 1_000 };
+    worker.handle_frame(now, LinkId(1), Lane::Request, &call(9, 1, stop)).unwrap();
+    let _ = std::iter::from_fn(|| worker.poll_event()).count();
+    worker.handle_stop(now, now + Duration::from_secs(9));
+    let told: Vec<_> = std::iter::from_fn(|| worker.poll_event())
+        .filter_map(|event| match event {
+            WorkerEvent::StopTask(task, _) => Some(task),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [id(1), id(3)]);
+    worker.handle_task_end(now, &id(1), TaskEnd::Stopped);
+    assert_eq!(worker.status(), NodeStatus::Stopping);
+    worker.handle_task_end(now, &id(3), TaskEnd::Stopped);
+    assert_eq!(
+        (worker.status(), worker.running_tasks(), worker.outliving_tasks()),
+        (NodeStatus::Stopped, 1, 1)
+    );
+}
+
+#[test]
+fn the_time_without_an_owner_counts_for_a_kept_task_from_the_start_of_its_worker() {
+    let now = Instant::now();
+    let mut worker = worker(Config::default());
+    let on_disconnect = crate::wire::OnDisconnect::StopAfter { milliseconds: 700 };
+    assert!(worker.handle_kept(now, id(1), goes_on(on_disconnect)));
+    let at = now + Duration::from_millis(700);
+    assert_eq!(worker.poll_timeout(), Some(at));
+    worker.handle_timeout(at);
+    assert_eq!(worker.poll_event(), Some(WorkerEvent::StopTask(id(1), at + DISCONNECT_GRACE)));
+}
+
+proptest::proptest! {
+    /// Whatever was kept, and of whichever boots of a caller: an id that was kept begins nothing, however often and for
+    /// whichever boot it is asked for; every other one begins once at most.
+    #[test]
+    fn what_was_kept_never_starts_again(
+        kept in proptest::collection::btree_set((1_u64..4, 0_u64..12), 0..10),
+        asked in proptest::collection::vec((1_u64..4, 0_u64..12, 0_u64..3), 1..60),
+    ) {
+        let now = Instant::now();
+        let named = |generation, sequence| {
+            let generation = Generation::from_u64(generation);
+            CallId { caller: Boot { node: boot("a").node, generation }, sequence }
+        };
+        let mut worker = worker(Config::default());
+        for (generation, sequence) in &kept {
+            let task = TaskId(named(*generation, *sequence));
+            assert!(worker.handle_kept(now, task, goes_on(crate::wire::OnDisconnect::Keep)));
+        }
+        worker.handle_session(now, LinkId(1), boot("a"));
+        worker.handle_frame(now, LinkId(1), Lane::Control, &attach()).unwrap();
+        let mut begun = std::collections::BTreeSet::new();
+        for (generation, sequence, stamped) in asked {
+            let Message::Call(mut start) = Message::from_frame(&call(sequence, 1, start())).unwrap() else { panic!() };
+            start.id = named(generation, sequence);
+            start.generation = Generation::from_u64(stamped);
+            worker.handle_frame(now, LinkId(1), Lane::Request, &Message::from(start).to_frame()).unwrap();
+            if began(&mut worker) {
+                assert!(!kept.contains(&(generation, sequence)));
+                assert!(begun.insert((generation, sequence)));
+                assert_eq!(stamped, 1);
+            }
+        }
+        assert_eq!(worker.running_tasks(), kept.len() + begun.len());
+    }
 }

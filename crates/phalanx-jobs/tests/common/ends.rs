@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use phalanx_base::{Boot, Fence, Generation, Lane, NodeId, NodeStatus, Role, RosterVersion};
-use phalanx_jobs::wire::{CallId, Frame, Standby, TaskId};
-use phalanx_jobs::{Acting, Config, Handle, Outcome, Owners, ShardCore, WorkerCore, WorkerIdentity};
+use phalanx_jobs::wire::{CallId, Frame, Instance, Standby, TaskId};
+use phalanx_jobs::{
+    Acting, Config, EndSummary, Handle, Outcome, Owners, ShardCore, WorkerCore, WorkerIdentity,
+};
 
 use super::{class, node};
 
@@ -95,6 +97,8 @@ pub(crate) struct ControlEnd {
     pub(crate) redelivered: u64,
     pub(crate) forgotten: usize,
     pub(crate) handed: Vec<Handle>,
+    /// What it has told of the lives of tasks.
+    pub(crate) lives: Lives,
     /// Which tasks of earlier boots have been told that they are lost, and from which number on something may be missing.
     pub(crate) told_end: Vec<(TaskId, u64)>,
 }
@@ -113,6 +117,7 @@ impl ControlEnd {
             forgotten: 0,
             handed: Vec::new(),
             told_end: Vec::new(),
+            lives: Lives::default(),
         }
     }
 
@@ -125,12 +130,40 @@ impl ControlEnd {
     }
 }
 
+/// What a control node has told of the lives of tasks: each begins before it ends, and its end does not change.
+#[derive(Default)]
+pub(crate) struct Lives {
+    /// How often each task was told to have started.
+    pub(crate) started: BTreeMap<TaskId, usize>,
+    pub(crate) ended: BTreeMap<TaskId, EndSummary>,
+    running: BTreeSet<TaskId>,
+}
+
+impl Lives {
+    pub(crate) fn starts(&mut self, task: TaskId) {
+        *self.started.entry(task.clone()).or_default() += 1;
+        self.running.insert(task);
+    }
+
+    pub(crate) fn ends(&mut self, task: &TaskId, end: &EndSummary) {
+        assert!(self.running.remove(task), "{task} was not told to run");
+        if let Some(before) = self.ended.insert(task.clone(), end.clone()) {
+            // Where it comes again after a move, the worker may start anew before it has said so.
+            assert!(before == *end || *end == EndSummary::Lost, "the end of {task} was {before}: {end}");
+        }
+    }
+}
+
 /// The worker: its core, and what its driver would hold.
 pub(crate) struct WorkerEnd {
     pub(crate) boot: Boot,
     pub(crate) core: WorkerCore,
     pub(crate) requests: BTreeSet<CallId>,
     pub(crate) tasks: BTreeSet<TaskId>,
+    /// The tasks that are accepted, and have not begun.
+    pub(crate) held: BTreeSet<TaskId>,
+    /// What each attempt that has begun belongs to.
+    begun: BTreeMap<TaskId, Instance>,
     pub(crate) commands: Vec<(TaskId, CallId, Bytes)>,
     pub(crate) cancelled: Vec<CallId>,
     pub(crate) stopping: Vec<(TaskId, Instant)>,
@@ -149,6 +182,8 @@ impl WorkerEnd {
             core: WorkerCore::new(identity, config.clone()),
             requests: BTreeSet::new(),
             tasks: BTreeSet::new(),
+            held: BTreeSet::new(),
+            begun: BTreeMap::new(),
             commands: Vec::new(),
             cancelled: Vec::new(),
             stopping: Vec::new(),
@@ -156,5 +191,17 @@ impl WorkerEnd {
             redirected: None,
             known: Vec::new(),
         }
+    }
+
+    /// A task begins: if it is an attempt of an instance, no other one of that runs, and none after it has begun.
+    pub(crate) fn begins(&mut self, task: &TaskId, instance: Option<Instance>) {
+        let Some(new) = instance else { return };
+        for (other, before) in &self.begun {
+            if (before.job(), before.name()) == (new.job(), new.name()) {
+                assert!(!self.tasks.contains(other), "{new} begins while {before} runs");
+                assert!(before.attempt() < new.attempt(), "{new} begins after {before}");
+            }
+        }
+        self.begun.insert(task.clone(), new);
     }
 }

@@ -18,7 +18,7 @@ pub(crate) use world::World;
 
 use bytes::Bytes;
 use phalanx_base::NodeId;
-use phalanx_jobs::wire::{ClassName, CommandStream, OnDisconnect, TaskId, Verb};
+use phalanx_jobs::wire::{ClassName, CommandStream, Instance, OnDisconnect, TaskId, Verb};
 
 pub(crate) fn node(name: &str) -> NodeId {
     NodeId::new(name).expect("test names are names")
@@ -41,7 +41,14 @@ pub(crate) fn start() -> Verb {
 }
 
 pub(crate) fn start_with(on_disconnect: OnDisconnect) -> Verb {
-    Verb::Start { class: class(), body: bytes("task"), on_disconnect }
+    Verb::Start { class: class(), body: bytes("task"), on_disconnect, instance: None }
+}
+
+/// The start of an attempt of the job's one instance.
+pub(crate) fn start_attempt(attempt: u64) -> Verb {
+    let instance = Instance::new("job", "0", attempt).expect("test names are names");
+    let on_disconnect = OnDisconnect::Keep;
+    Verb::Start { class: class(), body: bytes("task"), on_disconnect, instance: Some(instance) }
 }
 
 pub(crate) fn command(task: &TaskId, stream: &CommandStream, sequence: u64) -> Verb {

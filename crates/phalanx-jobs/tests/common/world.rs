@@ -270,7 +270,7 @@ impl World {
     pub(crate) fn end(&mut self, task: &TaskId, end: TaskEnd) {
         assert!(self.worker.tasks.remove(task), "{task} runs");
         self.history.said(self.worker.boot.generation, task, None);
-        self.worker.core.handle_task_end(task, end);
+        self.worker.core.handle_task_end(self.now, task, end);
         self.drain();
     }
 
@@ -403,6 +403,7 @@ impl World {
 
     pub(crate) fn drain(&mut self) {
         loop {
+            self.note_held();
             if let Some(transmit) = self.worker.core.poll_transmit() {
                 self.worker_sends(transmit);
             } else if let Some(event) = self.worker.core.poll_event() {
@@ -410,6 +411,18 @@ impl World {
             } else if !self.drain_controls() {
                 return;
             }
+        }
+    }
+
+    /// A task that ends before it has begun needs nobody to do anything.
+    fn note_held(&mut self) {
+        let (core, now, generation) = (&self.worker.core, self.now, self.worker.boot.generation);
+        let has_ended =
+            |task: &TaskId| core.task_details(now, task).is_none_or(|details| details.state.has_ended());
+        let ended: Vec<TaskId> = self.worker.held.iter().filter(|task| has_ended(task)).cloned().collect();
+        for task in ended {
+            self.worker.held.remove(&task);
+            self.history.said(generation, &task, None);
         }
     }
 
@@ -456,8 +469,16 @@ impl World {
                 self.worker.requests.insert(call);
                 assert!(self.worker.requests.len() <= self.config.running_requests_max);
             }
-            WorkerEvent::RunTask { task, .. } => {
+            WorkerEvent::TaskAccepted { task, .. } => {
                 self.history.begun(generation, &task.0);
+                self.worker.held.insert(task);
+            }
+            WorkerEvent::RunTask { task, under, instance, .. } => {
+                match under {
+                    Some(_) => self.history.begun(generation, &task.0),
+                    None => assert!(self.worker.held.remove(&task), "it was told as accepted"),
+                }
+                self.worker.begins(&task, instance);
                 self.worker.tasks.insert(task);
                 assert!(self.worker.tasks.len() <= self.config.tasks_max);
             }
@@ -523,6 +544,8 @@ impl World {
                 self.close_by(To::Control, link, why);
             }
             ControlEvent::OpenEventLane(_) | ControlEvent::Labelled(_) => {}
+            ControlEvent::TaskStarted { task, .. } => control.lives.starts(task),
+            ControlEvent::TaskEnded { task, end, .. } => control.lives.ends(&task, &end),
             ControlEvent::Want { from, wanted } => self.say(&from, name, wanted),
             ControlEvent::Offer { to, mut offer, states_of } => {
                 let history = &self.history;

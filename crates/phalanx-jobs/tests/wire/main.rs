@@ -60,6 +60,8 @@ fn what_was_recorded_decodes() {
         recorded().iter().filter_map(|frame| Opening::from_frame(frame).ok()).collect();
     let mut expected = samples::openings();
     expected.extend([Opening::News, Opening::Gateway]);
+    expected.extend(samples::fetches());
+    expected.push(Opening::Metadata);
     assert_eq!(openings, expected);
     let replies: Vec<TransferReply> =
         recorded().iter().filter_map(|frame| TransferReply::from_frame(frame).ok()).collect();
@@ -98,8 +100,8 @@ fn each_kind_and_each_reason_is_recorded() {
     let mut tags: Vec<String> =
         samples::reasons().iter().map(|reason| hex(&postcard::to_stdvec(reason).unwrap()[..1])).collect();
     tags.dedup();
-    assert_eq!(tags.len(), 23, "each variant of a reason is among them, in the order of the wire");
-    assert!(postcard::from_bytes::<phalanx_jobs::Reason>(&[23, 0, 0, 0]).is_err(), "there is no other");
+    assert_eq!(tags.len(), 25, "each variant of a reason is among them, in the order of the wire");
+    assert!(postcard::from_bytes::<phalanx_jobs::Reason>(&[25, 0, 0, 0]).is_err(), "there is no other");
 }
 
 #[test]
@@ -143,6 +145,7 @@ fn the_rules_of_the_table_are_what_they_were() {
             (69, 2, false, 1_048_576),
             (70, 1, false, 1_048_576),
             (80, 3, false, 66_560),
+            (81, 3, false, 262_144),
             (90, 2, false, payload),
             (91, 2, false, small),
             (92, 2, false, payload),
@@ -210,6 +213,8 @@ fn the_greatest_messages_are_within_their_caps() {
     let owner = greatest_standby();
     let standbys = vec![owner.clone(); 3];
     let class = ClassName { name: "c".repeat(CLASS_NAME_BYTES_MAX), version: u32::MAX };
+    let (job, name) = ("j".repeat(JOB_NAME_BYTES_MAX), "i".repeat(INSTANCE_NAME_BYTES_MAX));
+    let instance = Instance::new(job, name, u64::MAX).expect("they are within their limits");
     let payload = Bytes::from(vec![0; PAYLOAD_BYTES_MAX]);
     let checkpoint = Some(Bytes::from(vec![0; CHECKPOINT_BYTES_MAX]));
     let labels = greatest_labels();
@@ -220,6 +225,12 @@ fn the_greatest_messages_are_within_their_caps() {
         stream: CommandStream(id(1)),
         sequence: u64::MAX,
         body: payload.clone(),
+    };
+    let start = Verb::Start {
+        class: class.clone(),
+        body: payload.clone(),
+        on_disconnect: OnDisconnect::StopAfter { milliseconds: u64::MAX },
+        instance: Some(instance.clone()),
     };
     let done = phalanx_jobs::Outcome::Done(payload.clone());
     let messages: Vec<Message> = vec![
@@ -245,6 +256,7 @@ fn the_greatest_messages_are_within_their_caps() {
             class: class.clone(),
             acked: u64::MAX,
             checkpoint: checkpoint.clone(),
+            instance: Some(instance.clone()),
         }
         .into(),
         Nack { present: node.clone(), fence }.into(),
@@ -255,16 +267,26 @@ fn the_greatest_messages_are_within_their_caps() {
             .into(),
         Ack { fence, task: task.clone(), through: u64::MAX, checkpoint }.into(),
         Call { id: id(1), fence, generation, remaining_ms: u64::MAX, verb: command.clone() }.into(),
+        Call { id: id(1), fence, generation, remaining_ms: u64::MAX, verb: start.clone() }.into(),
+        Forward { worker: node.clone(), id: id(1), generation, remaining_ms: u64::MAX, verb: start }.into(),
         Forward { worker: node, id: id(1), generation, remaining_ms: u64::MAX, verb: command }.into(),
         OutcomeOf { id: id(1), outcome: done.clone() }.into(),
         ForwardOutcome { id: id(1), outcome: done }.into(),
-        Event { fence, task, sequence: u64::MAX, body: EventBody::Emitted(payload) }.into(),
+        Event { fence, task: task.clone(), sequence: u64::MAX, body: EventBody::Emitted(payload) }.into(),
     ];
-    for message in messages {
-        let frame = message.to_frame();
+    let (transfer, note) = (TransferId(u64::MAX), Bytes::from(vec![0; FETCH_NOTE_BYTES_MAX]));
+    let worker = samples::node(&"n".repeat(64));
+    let fetches = [
+        Opening::Fetch { fence, generation, task: task.clone(), transfer, note: note.clone() },
+        Opening::PeerFetch { worker, generation, task, transfer, note },
+    ];
+    let frames = messages.iter().map(Message::to_frame).chain(fetches.iter().map(Opening::to_frame));
+    for frame in frames {
         let most = rule(frame.kind).unwrap().bytes_max;
-        assert!(frame.body.len() <= most, "{:?}: {} of {most}", message.kind(), frame.body.len());
+        assert!(frame.body.len() <= most, "kind {}: {} of {most}", frame.kind, frame.body.len());
     }
+    let failed = TransferReply::Failed("w".repeat(phalanx_jobs::REASON_TEXT_BYTES_MAX)).to_frame();
+    assert!(failed.body.len() <= rule(failed.kind).unwrap().bytes_max);
 }
 
 proptest! {

@@ -32,6 +32,10 @@ fn class() -> ClassName {
     ClassName { name: "camera".to_owned(), version: 2 }
 }
 
+fn instance() -> Instance {
+    Instance::new("web", "camera-7", 300).expect("samples are well-formed")
+}
+
 fn standby(name: &str) -> Standby {
     Standby { node: node(name), addresses: "10.0.0.5:7000".parse().expect("samples are well-formed") }
 }
@@ -64,16 +68,23 @@ pub(crate) fn reasons() -> Vec<Reason> {
         Reason::Panicked("oh no".to_owned()),
         Reason::Forgotten,
         Reason::ShuttingDown,
+        Reason::Superseded,
+        Reason::TaskStarting,
     ]);
     reasons
 }
 
 fn verbs() -> Vec<Verb> {
-    let start = |on_disconnect| Verb::Start { class: class(), body: bytes("task"), on_disconnect };
+    let start = |on_disconnect, instance| Verb::Start {
+        class: class(),
+        body: bytes("task"),
+        on_disconnect,
+        instance,
+    };
     vec![
         Verb::Request { class: class(), body: bytes("request") },
-        start(OnDisconnect::Keep),
-        start(OnDisconnect::StopAfter { milliseconds: 60_000 }),
+        start(OnDisconnect::Keep, None),
+        start(OnDisconnect::StopAfter { milliseconds: 60_000 }, Some(instance())),
         Verb::Command {
             task: TaskId(id()),
             stream: CommandStream(id()),
@@ -82,6 +93,7 @@ fn verbs() -> Vec<Verb> {
         },
         Verb::Output { task: TaskId(id()) },
         Verb::Stop { task: TaskId(id()), grace_ms: 5_000 },
+        Verb::Kill { task: TaskId(id()) },
     ]
 }
 
@@ -103,6 +115,7 @@ fn event_bodies() -> Vec<EventBody> {
         TaskEnd::Stopped,
         TaskEnd::Aborted(Reason::Malformed),
         TaskEnd::Lost,
+        TaskEnd::Killed,
     ];
     let mut bodies = vec![EventBody::Emitted(bytes("event")), EventBody::Gap { through: 1_000 }];
     bodies.extend(ends.map(EventBody::Ended));
@@ -131,13 +144,22 @@ fn of_ownership() -> Vec<Message> {
             tasks: 1,
         }
         .into(),
-        TaskSnapshot { fence, task: TaskId(id()), class: class(), acked: 41, checkpoint: None }.into(),
+        TaskSnapshot {
+            fence,
+            task: TaskId(id()),
+            class: class(),
+            acked: 41,
+            checkpoint: None,
+            instance: None,
+        }
+        .into(),
         TaskSnapshot {
             fence,
             task: TaskId(id()),
             class: class(),
             acked: 41,
             checkpoint: Some(bytes("state")),
+            instance: Some(instance()),
         }
         .into(),
         Nack { present: node("control-2"), fence }.into(),
@@ -256,6 +278,17 @@ pub(crate) fn transfer_replies() -> Vec<TransferReply> {
         TransferReply::Refused(Reason::NoSuchTask),
         TransferReply::Abandoned,
         TransferReply::Corrupt,
+        TransferReply::Failed("the disk is gone".to_owned()),
+    ]
+}
+
+/// Every opening of a transfer from a task.
+pub(crate) fn fetches() -> Vec<Opening> {
+    let generation = Generation::from_u64(0x0190_ffff_0000_1111);
+    let (task, transfer, note) = (TaskId(id()), TransferId(10), bytes("all of it"));
+    vec![
+        Opening::Fetch { fence: Fence(5), generation, task: task.clone(), transfer, note: note.clone() },
+        Opening::PeerFetch { worker: node("camera-7"), generation, task, transfer, note },
     ]
 }
 
@@ -299,5 +332,8 @@ pub(crate) fn frames() -> Vec<Frame> {
     frames.extend(published().iter().map(Published::to_frame));
     let ((call, cancel), outcome) = gateway();
     frames.extend([Opening::Gateway.to_frame(), call.to_frame(), cancel.to_frame(), outcome.to_frame()]);
+    frames.extend(fetches().iter().map(Opening::to_frame));
+    frames
+        .extend([Opening::Metadata.to_frame(), Frame { kind: Kind::Metadata as u8, body: bytes("opaque") }]);
     frames
 }

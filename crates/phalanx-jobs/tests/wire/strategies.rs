@@ -41,6 +41,11 @@ fn class() -> impl Strategy<Value = ClassName> {
     (".{0,20}", any::<u32>()).prop_map(|(name, version)| ClassName { name, version })
 }
 
+fn instance() -> impl Strategy<Value = Instance> {
+    ("[a-z ä]{1,60}", "[a-zA-Z0-9._-]{1,64}", any::<u64>())
+        .prop_map(|(job, name, attempt)| Instance::new(job, name, attempt).expect("samples are well-formed"))
+}
+
 fn addresses() -> impl Strategy<Value = AddressList> {
     prop_oneof![
         Just(""),
@@ -100,6 +105,7 @@ fn end() -> impl Strategy<Value = TaskEnd> {
         Just(TaskEnd::Stopped),
         reason().prop_map(TaskEnd::Aborted),
         Just(TaskEnd::Lost),
+        Just(TaskEnd::Killed),
     ]
 }
 
@@ -118,16 +124,15 @@ fn verb() -> impl Strategy<Value = Verb> {
     ];
     prop_oneof![
         (class(), body()).prop_map(|(class, body)| Verb::Request { class, body }),
-        (class(), body(), on_disconnect).prop_map(|(class, body, on_disconnect)| Verb::Start {
-            class,
-            body,
-            on_disconnect
-        }),
+        (class(), body(), on_disconnect, option::of(instance())).prop_map(
+            |(class, body, on_disconnect, instance)| Verb::Start { class, body, on_disconnect, instance }
+        ),
         (task(), id(), any::<u64>(), body()).prop_map(|(task, stream, sequence, body)| {
             Verb::Command { task, stream: CommandStream(stream), sequence, body }
         }),
         task().prop_map(|task| Verb::Output { task }),
         (task(), any::<u64>()).prop_map(|(task, grace_ms)| Verb::Stop { task, grace_ms }),
+        task().prop_map(|task| Verb::Kill { task }),
     ]
 }
 
@@ -152,9 +157,9 @@ fn of_ownership() -> impl Strategy<Value = Message> {
                 Attached { fence, status, labels, classes, tasks }.into()
             }
         ),
-        (fence(), task(), class(), any::<u64>(), option::of(body())).prop_map(
-            |(fence, task, class, acked, checkpoint)| {
-                TaskSnapshot { fence, task, class, acked, checkpoint }.into()
+        (fence(), task(), class(), any::<u64>(), option::of(body()), option::of(instance())).prop_map(
+            |(fence, task, class, acked, checkpoint, instance)| {
+                TaskSnapshot { fence, task, class, acked, checkpoint, instance }.into()
             }
         ),
         (node(), fence()).prop_map(|(present, fence)| Nack { present, fence }.into()),
@@ -273,7 +278,21 @@ pub(crate) fn opening() -> impl Strategy<Value = Opening> {
         (node(), generation(), task(), transfer()).prop_map(|(worker, generation, task, transfer)| {
             Opening::PeerTransfer { worker, generation, task, transfer }
         }),
+        (fence(), generation(), task(), transfer(), note()).prop_map(
+            |(fence, generation, task, transfer, note)| {
+                Opening::Fetch { fence, generation, task, transfer, note }
+            }
+        ),
+        (node(), generation(), task(), transfer(), note()).prop_map(
+            |(worker, generation, task, transfer, note)| {
+                Opening::PeerFetch { worker, generation, task, transfer, note }
+            }
+        ),
     ]
+}
+
+fn note() -> impl Strategy<Value = Bytes> {
+    prop::collection::vec(any::<u8>(), 0..=FETCH_NOTE_BYTES_MAX).prop_map(Bytes::from)
 }
 
 pub(crate) fn transfer_reply() -> impl Strategy<Value = TransferReply> {
@@ -283,5 +302,6 @@ pub(crate) fn transfer_reply() -> impl Strategy<Value = TransferReply> {
         reason().prop_map(TransferReply::Refused),
         Just(TransferReply::Abandoned),
         Just(TransferReply::Corrupt),
+        ".{0,60}".prop_map(TransferReply::Failed),
     ]
 }

@@ -67,7 +67,7 @@ pub(crate) struct Plan {
 /// A running node.
 #[derive(Clone)]
 pub(crate) enum Running {
-    Control(Control),
+    Control(Box<Control>),
     Worker(Worker),
 }
 
@@ -145,7 +145,7 @@ impl World {
     /// Every control node that runs, paused ones among them.
     pub(crate) fn controls(&self) -> Vec<(Process, Control)> {
         let control = |process: &Process| match &process.node {
-            Running::Control(control) => Some((process.clone(), control.clone())),
+            Running::Control(control) => Some((process.clone(), control.as_ref().clone())),
             Running::Worker(_) => None,
         };
         self.processes().values().filter_map(control).collect()
@@ -222,7 +222,7 @@ impl World {
                     .environment(environment);
                 let control = (self.plan.make_control)(builder, &seams).start().await;
                 let control = control.map_err(|error| error.to_string())?;
-                (control.boot().clone(), Running::Control(control))
+                (control.boot().clone(), Running::Control(Box::new(control)))
             }
             // No machine is an operator's.
             Role::Worker | Role::Operator => {
