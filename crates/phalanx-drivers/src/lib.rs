@@ -8,6 +8,8 @@ pub mod files;
 pub mod functions;
 #[cfg(feature = "kv")]
 pub mod kv;
+#[cfg(any(all(feature = "docker", unix), all(feature = "process", target_os = "linux")))]
+mod output;
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub mod process;
 #[cfg(feature = "wasm")]

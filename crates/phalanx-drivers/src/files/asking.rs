@@ -42,7 +42,7 @@ pub(super) fn of_task(error: TaskError<FilesError>) -> Ended {
         TaskError::Failed(error) => of_worker(error),
         TaskError::Aborted(reason) => of_reason(reason),
         TaskError::Unknown(reason) => Ended::Again(reason.to_string()),
-        TaskError::Stopped | TaskError::Lost => Ended::Again(error.to_string()),
+        TaskError::Stopped | TaskError::Killed | TaskError::Lost => Ended::Again(error.to_string()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The contract of files: what the two ends tell each other.
 //!
-//! What is sent travels as a transfer, what is got as the answers to commands, a few at a time.
+//! Content travels as transfers, each way in the same form: the bytes of all files, one after the other, from some place on, and
+//! behind them the hash of each entry, so that the source is read once. What the ends agree on is small, and travels as commands.
 
-use bytes::Bytes;
 use phalanx_jobs::{JobClass, Nothing};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub struct Files;
 
 impl JobClass for Files {
     const NAME: &'static str = "driver.files";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Request = Nothing;
     type Reply = Nothing;
     type Task = FilesTask;
@@ -39,7 +39,7 @@ pub enum FilesTask {
         /// What comes.
         what: Announced,
     },
-    /// A file or folder is got from the worker.
+    /// A file or folder is got from the worker. Its list and its content are fetched from the task: see [`Wanted`].
     Get {
         /// Below which root.
         root: String,
@@ -64,56 +64,38 @@ pub enum FilesCommand {
     Arrived,
     /// Forget what has arrived.
     Restart,
-    /// A page of the list of what is got.
-    List {
-        /// The number of the first entry.
-        from: u64,
-    },
-    /// Bytes of what is got.
-    Read {
-        /// From which place in the row of all bytes.
-        offset: u64,
-        /// How many; never more than [`CHUNK_BYTES`].
-        bytes: u32,
-    },
-    /// Hash what is got up to a place.
+    /// Hash what is got up to a place: what is there already counts only where the hashes are the same.
     Hash {
         /// The place in the row of all bytes.
         through: u64,
-    },
-    /// The hashes of the entries that were hashed as a whole.
-    Digests {
-        /// The number of the first entry.
-        from: u64,
     },
     /// Everything was got.
     Done,
 }
 
 /// The answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FilesReply {
     /// What is there is still looked at: ask again.
     Looking,
     /// So far has everything arrived.
     Arrived(Place),
-    /// A page of the list.
-    List {
-        /// The entries.
-        entries: Vec<Entry>,
-        /// Whether more follow.
-        more: bool,
-        /// A name of this very state of the files.
-        state: Digest,
-    },
-    /// Bytes.
-    Chunk(Bytes),
     /// So far was everything hashed: no farther than was asked for, and maybe less.
     Hashed(Place),
-    /// Hashes.
-    Digests(Vec<Digest>),
     /// So be it.
     Done,
+}
+
+/// What is wanted from a call that gets: the note of a transfer from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wanted {
+    /// The list of what is got.
+    List,
+    /// The row of all bytes, and behind it the hash of each entry.
+    Content {
+        /// From which place in the row.
+        from: u64,
+    },
 }
 
 /// A place in the row of all bytes.
@@ -121,8 +103,8 @@ pub enum FilesReply {
 pub struct Place {
     /// How many bytes come before it.
     pub offset: u64,
-    /// The hash of the file that it is in, up to it.
-    pub prefix: Digest,
+    /// One hash for all that comes before it.
+    pub so_far: Digest,
 }
 
 /// How far a call is. As an event it is told by the worker each [`PROGRESS_BYTES`].
@@ -147,7 +129,7 @@ pub struct Receipt {
     pub blake3: Digest,
 }
 
-/// How many bytes one answer has: four of them on the way keep a link busy, and delay other answers little.
+/// How many bytes are read and sent at a time: a chunk of a transfer.
 pub const CHUNK_BYTES: u32 = 256 << 10;
 
 /// How often the worker tells how far a call is, in bytes.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use phalanx_base::NodeId;
 use phalanx_jobs::{CallOptions, Reason, WorkerHandle};
 use tokio::time::sleep;
 
@@ -123,8 +124,9 @@ impl FilesClient {
     /// made. Permission bits are kept, owners and times are not; symbolic links are refused.
     ///
     /// Nothing happens at the destination before everything has arrived and has the right hashes. Where a link is lost, or the
-    /// worker starts again, the call goes on from what has arrived. So does a later call with the same content, after this
-    /// future was dropped.
+    /// worker starts again, the call goes on from what has arrived. So does a later call, of this process
+    /// or another one, after this one was dropped or killed: what has arrived is known by the worker, the destination, and the
+    /// list of names, sizes and modes, and counts only where it has the hash of what is sent.
     ///
     /// # Errors
     /// [`FilesClientError`]; the destination is as it was, but for what [`FilesError::System`] says of folders.
@@ -135,13 +137,21 @@ impl FilesClient {
         path: &str,
     ) -> Result<Receipt, FilesClientError> {
         let from = from.as_ref().to_owned();
-        let opened = local::run(move || local::read(&from)).await.map_err(FilesClientError::Local)?;
-        let outgoing = sending::Outgoing::new(opened);
-        let (mut call, mut tries) = (self.call(root, path), Tries::new(self.patience));
+        let opened = local::run(move || local::source(&from)).await.map_err(FilesClientError::Local)?;
+        self.put_outgoing(self.call(root, path), &sending::Outgoing::new(opened)).await
+    }
+
+    /// Sends what was opened, in as many tries as it takes.
+    pub(super) async fn put_outgoing(
+        &self,
+        mut call: Call,
+        outgoing: &sending::Outgoing,
+    ) -> Result<Receipt, FilesClientError> {
+        let mut tries = Tries::new(self.patience);
         loop {
             let before = call.best;
             // Boxed, so that the caller's own future stays small.
-            match Box::pin(sending::put(&mut call, &outgoing, tries.is_first)).await {
+            match Box::pin(sending::put(&mut call, outgoing, tries.is_first)).await {
                 Ok(receipt) => return Ok(receipt),
                 Err(ended) => tries.again(ended, call.best > before).await?,
             }
@@ -171,7 +181,11 @@ impl FilesClient {
         }
     }
 
-    fn call(&self, root: &str, path: &str) -> Call {
+    pub(super) fn worker(&self) -> &NodeId {
+        self.worker.id()
+    }
+
+    pub(super) fn call(&self, root: &str, path: &str) -> Call {
         Call {
             worker: self.worker.clone(),
             root: root.to_owned(),

@@ -16,20 +16,18 @@ pub(super) async fn run<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| panicked())?
 }
 
-/// Opens what is to be sent, and hashes it.
-pub(super) fn read(path: &Path) -> Result<Source, FilesError> {
+/// Opens what is to be sent.
+pub(super) fn source(path: &Path) -> Result<Source, FilesError> {
     let said = path.to_string_lossy();
     // Links to it are followed; links in it are not.
     let path = path.canonicalize().at(&said)?;
-    let mut source = match (path.parent(), path.file_name()) {
+    match (path.parent(), path.file_name()) {
         (Some(folder), Some(name)) => {
             let name = RelativePath::parse(&name.to_string_lossy())?;
-            Source::open(&Dir::open(folder).at(&said)?, &name, Limits::NONE)?
+            Source::open(&Dir::open(folder).at(&said)?, &name, Limits::NONE)
         }
-        _ => Source::open(&Dir::open(&path).at(&said)?, &RelativePath::default(), Limits::NONE)?,
-    };
-    source.hash_through(u64::MAX, u64::MAX)?;
-    Ok(source)
+        _ => Source::open(&Dir::open(&path).at(&said)?, &RelativePath::default(), Limits::NONE),
+    }
 }
 
 /// Opens the folder where something is to come, and says its name there.

@@ -154,12 +154,6 @@ impl Manifest {
         (index < self.entries.len()).then(|| (index, offset - self.start(index)))
     }
 
-    /// Whether each file has its hash.
-    pub(super) fn is_hashed(&self) -> bool {
-        let lacks = |entry: &Entry| matches!(entry.kind, EntryKind::File { blake3: None, .. });
-        !self.entries.iter().any(lacks)
-    }
-
     /// The same with the hashes of its files.
     pub(super) fn with_digests(mut self, digests: &[Digest]) -> Self {
         for (entry, digest) in self.entries.iter_mut().zip(digests) {
@@ -202,7 +196,8 @@ impl Manifest {
         }
     }
 
-    /// The name of what is to be staged for it. Equal names mean equal content for an equal place.
+    /// The name of what is to be staged for it. Equal names mean an equal list for an equal place; whether
+    /// the content is equal too is compared.
     pub(super) fn stage_name(&self, place: &[&str]) -> String {
         let mut hasher = blake3::Hasher::new();
         for part in place {
@@ -212,6 +207,17 @@ impl Manifest {
         hasher.update(&self.encode());
         hasher.finalize().to_hex()[..32].to_owned()
     }
+}
+
+/// One hash for everything before a place of the row: of each file that is done its hash, and of the one that is not the hash
+/// of what is. What has no bytes does not count, since it may be done at both sides of the same place.
+pub(super) fn so_far(manifest: &Manifest, digests: &[Digest], prefix: Option<Digest>) -> Digest {
+    let done = manifest.entries.iter().zip(digests).filter(|(entry, _)| entry.bytes() > 0);
+    let mut hasher = blake3::Hasher::new();
+    for digest in done.map(|(_, digest)| digest).chain(&prefix) {
+        hasher.update(digest);
+    }
+    *hasher.finalize().as_bytes()
 }
 
 /// How far the row of bytes was read or written, and hashed.
@@ -251,6 +257,11 @@ impl Cursor {
     /// The hash of what is done of the present entry.
     pub(super) fn prefix(&self) -> Digest {
         *self.hasher.finalize().as_bytes()
+    }
+
+    /// One hash for everything that is done.
+    pub(super) fn so_far(&self, manifest: &Manifest) -> Digest {
+        so_far(manifest, &self.digests, (self.within > 0).then(|| self.prefix()))
     }
 
     /// The present entry is done.

@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use phalanx_jobs::{TaskContext, Transfer};
 
+use super::arrival::Arrival;
 use super::claims::Claim;
-use super::class::{Announced, Files, FilesCommand, FilesReply, Place, Progress, Receipt};
+use super::class::{Announced, Files, FilesCommand, FilesReply, Progress, Receipt};
 use super::error::FilesError;
 use super::manifest::{LIST_BYTES_MAX, Manifest};
 use super::path::RelativePath;
 use super::policy::Access;
-use super::server::{FileServer, Telling, next_command, panicked, with};
+use super::server::{FileServer, Telling, next_command, panicked, waiting_for, with};
 use super::stage::Stage;
 
 /// How many bytes are hashed before a question is answered: within its time on the slowest disk.
@@ -17,7 +18,7 @@ const SCAN_BYTES: u64 = 256 << 20;
 
 /// What has arrived, and the claim on it. They go together into blocking work.
 struct Staged {
-    stage: Stage,
+    arrival: Arrival,
     _claim: Claim,
 }
 
@@ -36,9 +37,6 @@ pub(super) async fn put(
         Announced::File(entry) => Manifest::new(vec![entry], limits)?,
         Announced::Folder => Manifest::decode(&receive_list(cx).await?, limits)?,
     };
-    if !manifest.is_hashed() {
-        return Err(FilesError::List { why: "a file has no hash".to_owned() });
-    }
     let name = manifest.stage_name(&["put", &path.to_string()]);
     let claim = server.claims.claim(&format!("{root}\0{name}")).await?;
     let wanted = claim.wanted();
@@ -47,7 +45,7 @@ pub(super) async fn put(
         let opening = cx.blocking(move || {
             let stage = Stage::open(&dir, &name, manifest)?;
             match stage.check_place(&place) {
-                Ok(()) => Ok(Staged { stage, _claim: claim }),
+                Ok(()) => Ok(Staged { arrival: Arrival::new(stage), _claim: claim }),
                 Err(error) => stage.discard().and(Err(error)),
             }
         });
@@ -76,24 +74,12 @@ async fn receive_list(cx: &TaskContext<Files>) -> Result<Vec<u8>, FilesError> {
 }
 
 async fn next_transfer(cx: &TaskContext<Files>) -> Result<Transfer, FilesError> {
-    loop {
-        tokio::select! {
-            biased;
-            command = next_command(cx) => command?.1.send(Err(FilesError::OutOfTurn)).await,
-            transfer = cx.transfer() => return transfer.ok_or(FilesError::Interrupted),
-        }
-    }
+    waiting_for(cx, cx.transfer()).await?.ok_or(FilesError::Interrupted)
 }
 
 /// The next chunk; `None` when all have come. A sender that is silent for too long has broken off.
 async fn next_chunk(cx: &TaskContext<Files>, transfer: &mut Transfer) -> Result<Option<Bytes>, FilesError> {
-    loop {
-        tokio::select! {
-            biased;
-            command = next_command(cx) => command?.1.send(Err(FilesError::OutOfTurn)).await,
-            chunk = transfer.next() => return chunk.transpose().map_err(|_| FilesError::Interrupted),
-        }
-    }
+    waiting_for(cx, transfer.next()).await?.transpose().map_err(|_| FilesError::Interrupted)
 }
 
 /// Says how far everything has arrived, until the content begins to come.
@@ -117,13 +103,11 @@ async fn agree(cx: &TaskContext<Files>, mut staged: Staged) -> Result<(Staged, T
         };
         let looked;
         (staged, looked) = with(cx, staged, move |staged| {
-            let stage = &mut staged.stage;
+            let arrival = &mut staged.arrival;
             if is_restart {
-                stage.restart()?;
+                arrival.restart()?;
             }
-            let is_scanned = stage.scan(SCAN_BYTES)?;
-            let place = Place { offset: stage.offset(), prefix: stage.cursor().prefix() };
-            Ok(is_scanned.then_some(place))
+            Ok(arrival.scan(SCAN_BYTES)?.then(|| arrival.place()))
         })
         .await?;
         is_scanned = matches!(looked, Ok(Some(_)));
@@ -141,26 +125,19 @@ async fn take(
     let mut telling = Telling::new(cx);
     while let Some(chunk) = next_chunk(cx, &mut transfer).await? {
         let written;
-        (staged, written) = with(cx, staged, move |staged| staged.stage.write(&chunk)).await?;
+        (staged, written) = with(cx, staged, move |staged| staged.arrival.take(&chunk)).await?;
         if let Err(error) = written {
             // What does not fit, or is not what was announced, is of no use later.
-            let discarding = cx.blocking(move || staged.stage.discard());
+            let discarding = cx.blocking(move || staged.arrival.discard());
             let discarded = discarding.await.map_err(|_| panicked())?;
             return discarded.and(Err(error));
         }
-        let bytes_total = staged.stage.manifest().bytes();
-        telling.tell(Progress { bytes: staged.stage.offset(), bytes_total }).await;
+        let (bytes, bytes_total) = (staged.arrival.offset(), staged.arrival.bytes_total());
+        telling.tell(Progress { bytes, bytes_total }).await;
     }
     let committing = cx.blocking(move || {
-        let Staged { stage, _claim } = staged;
-        let manifest = stage.manifest();
-        let receipt = Receipt {
-            files: manifest.files(),
-            bytes: manifest.bytes(),
-            resumed_bytes: stage.resumed_bytes(),
-            blake3: manifest.digest(),
-        };
-        stage.commit(&path).map(|()| receipt)
+        let Staged { arrival, _claim } = staged;
+        arrival.commit(&path)
     });
     committing.await.map_err(|_| panicked())?
 }

@@ -1,22 +1,18 @@
 //! One try to get a file or folder from a worker.
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use phalanx_jobs::TaskHandle;
+use phalanx_jobs::{Fetch, TaskHandle, TransferError};
 
-use super::asking::{ask, start, unexpected};
-use super::class::{CHUNK_BYTES, Files, FilesCommand, FilesReply, FilesTask, Place, Receipt};
+use super::arrival::Arrival;
+use super::asking::{ask, last_word, start, unexpected};
+use super::class::{Files, FilesCommand, FilesReply, FilesTask, Place, Receipt, Wanted};
 use super::client::{Call, Ended, FilesClientError};
 use super::dir::Dir;
 use super::error::FilesError;
 use super::local;
-use super::manifest::{Digest, ENTRIES_MAX, Entry, Limits, Manifest};
-use super::path::{RelativePath, shown};
+use super::manifest::{LIST_BYTES_MAX, Limits, Manifest};
+use super::path::RelativePath;
 use super::stage::Stage;
-
-/// How many chunks are asked for at one time: a megabyte on the way keeps a link busy, and is what a call beside it waits
-/// for at most.
-const WINDOW: usize = 4;
 
 /// Gets what this node does not have.
 pub(super) async fn get(
@@ -39,48 +35,48 @@ async fn get_with(
     folder: &Dir,
     name: &RelativePath,
 ) -> Result<Receipt, Ended> {
-    let (manifest, state) = list(task).await?;
-    let stage_name = manifest.stage_name(&[
-        "get",
-        call.worker.id().as_str(),
-        &call.root,
-        &call.path,
-        &name.to_string(),
-        &hex(&state),
-    ]);
-    let (folder, place) = (folder.again()?, name.clone());
-    let mut stage = local::run(move || {
-        let mut stage = Stage::open(&folder, &stage_name, manifest)?;
-        if let Err(error) = stage.check_place(&place) {
-            return stage.discard().and(Err(error));
-        }
-        stage.scan(u64::MAX)?;
-        Ok(stage)
-    })
-    .await?;
-    if !is_same(task, &stage).await? {
-        stage = local::run(move || stage.restart().map(|()| stage)).await?;
-    }
-    call.best = call.best.max(stage.offset());
-    let stage = read(call, task, stage).await?;
-    finish(task, stage, name.clone()).await
+    let manifest = list(task).await?;
+    let arrival = open(call, folder, name, manifest).await?;
+    let arrival = agree(task, arrival).await?;
+    call.best = call.best.max(arrival.offset());
+    let arrival = read(call, task, arrival).await?;
+    let name = name.clone();
+    Ok(local::run(move || arrival.commit(&name)).await?)
 }
 
-/// The list of what is got, and a name of its state.
-async fn list(task: &TaskHandle<Files>) -> Result<(Manifest, Digest), Ended> {
-    let mut all: Vec<Entry> = Vec::new();
-    loop {
-        let FilesReply::List { entries, more, state } =
-            ask(task, FilesCommand::List { from: all.len() as u64 }).await?
-        else {
-            return Err(unexpected());
-        };
-        let goes_on = more && !entries.is_empty() && all.len() <= ENTRIES_MAX;
-        all.extend(entries);
-        if !goes_on {
-            return Ok((Manifest::new(all, Limits::NONE).map_err(at_worker)?, state));
-        }
+async fn fetch(task: &TaskHandle<Files>, wanted: Wanted) -> Result<Fetch, Ended> {
+    let note = postcard::to_stdvec(&wanted).unwrap_or_default();
+    match task.fetch(note).await {
+        Ok(fetch) => Ok(fetch),
+        Err(error) => Err(broken_off(task, &error).await),
     }
+}
+
+/// The next chunk; `None` after the last one.
+async fn next(task: &TaskHandle<Files>, fetch: &mut Fetch) -> Result<Option<Bytes>, Ended> {
+    match fetch.next().await.transpose() {
+        Ok(chunk) => Ok(chunk),
+        Err(error) => Err(broken_off(task, &error).await),
+    }
+}
+
+/// Why a transfer broke off: the task knows best.
+async fn broken_off(task: &TaskHandle<Files>, error: &TransferError) -> Ended {
+    last_word(task, Ended::Again(error.to_string())).await
+}
+
+/// The list of what is got.
+async fn list(task: &TaskHandle<Files>) -> Result<Manifest, Ended> {
+    let mut fetch = fetch(task, Wanted::List).await?;
+    let mut list = Vec::new();
+    while let Some(chunk) = next(task, &mut fetch).await? {
+        if list.len() + chunk.len() > LIST_BYTES_MAX {
+            let why = format!("it has more than {LIST_BYTES_MAX} bytes");
+            return Err(at_worker(FilesError::List { why }));
+        }
+        list.extend_from_slice(&chunk);
+    }
+    Manifest::decode(&list, Limits::NONE).map_err(at_worker)
 }
 
 /// A list that does not hold together is the worker's fault, and so is what leads out of a folder.
@@ -88,18 +84,30 @@ fn at_worker(error: FilesError) -> Ended {
     Ended::Finally(FilesClientError::Worker(error))
 }
 
-fn hex(digest: &Digest) -> String {
-    blake3::Hash::from_bytes(*digest).to_hex().to_string()
+/// What has arrived before, if anything has.
+async fn open(call: &Call, folder: &Dir, name: &RelativePath, manifest: Manifest) -> Result<Arrival, Ended> {
+    let place = name.to_string();
+    let stage_name = manifest.stage_name(&["get", call.worker.id().as_str(), &call.root, &call.path, &place]);
+    let (folder, place) = (folder.again()?, name.clone());
+    let opened = local::run(move || {
+        let stage = Stage::open(&folder, &stage_name, manifest)?;
+        if let Err(error) = stage.check_place(&place) {
+            return stage.discard().and(Err(error));
+        }
+        let mut arrival = Arrival::new(stage);
+        arrival.scan(u64::MAX)?;
+        Ok(arrival)
+    });
+    Ok(opened.await?)
 }
 
-/// Whether what is here is what the worker has, as far as it goes.
-async fn is_same(task: &TaskHandle<Files>, stage: &Stage) -> Result<bool, Ended> {
-    if stage.offset() == 0 {
-        return Ok(true);
+/// Begins anew where what is here is not what the worker has, as far as it goes.
+async fn agree(task: &TaskHandle<Files>, mut arrival: Arrival) -> Result<Arrival, Ended> {
+    let ours = arrival.place();
+    if ours.offset > 0 && hash_through(task, ours.offset).await? != ours {
+        arrival = local::run(move || arrival.restart().map(|()| arrival)).await?;
     }
-    let place = hash_through(task, stage.offset()).await?;
-    let ours = Place { offset: stage.offset(), prefix: stage.cursor().prefix() };
-    Ok(place == ours && first_difference(task, stage.cursor().digests()).await?.is_none())
+    Ok(arrival)
 }
 
 /// Lets the worker hash up to a place.
@@ -116,75 +124,27 @@ async fn hash_through(task: &TaskHandle<Files>, through: u64) -> Result<Place, E
     }
 }
 
-/// The number of the first entry whose hash is another one at the worker, or not there.
-async fn first_difference(task: &TaskHandle<Files>, ours: &[Digest]) -> Result<Option<usize>, Ended> {
-    let mut same = 0;
-    while same < ours.len() {
-        let FilesReply::Digests(theirs) = ask(task, FilesCommand::Digests { from: same as u64 }).await?
-        else {
-            return Err(unexpected());
-        };
-        let compared = theirs.len().min(ours.len() - same);
-        let different = (0..compared).find(|at| theirs[*at] != ours[same + at]);
-        match different {
-            Some(at) => return Ok(Some(same + at)),
-            None if compared == 0 => return Ok(Some(same)),
-            None => same += compared,
-        }
-    }
-    Ok(None)
-}
-
-/// Reads the rest, a few chunks at a time, and writes each as it comes.
-async fn read(call: &mut Call, task: &TaskHandle<Files>, mut stage: Stage) -> Result<Stage, Ended> {
-    let (from, bytes_total) = (stage.offset(), stage.manifest().bytes());
+/// Reads the rest, and writes each chunk as it comes.
+async fn read(call: &mut Call, task: &TaskHandle<Files>, mut arrival: Arrival) -> Result<Arrival, Ended> {
+    let (from, bytes_total) = (arrival.offset(), arrival.bytes_total());
     call.tell(from, bytes_total);
-    let offsets = (from..bytes_total).step_by(CHUNK_BYTES as usize);
-    let mut chunks = stream::iter(offsets)
-        .map(|offset| {
-            let (task, left) = (task.clone(), bytes_total - offset);
-            let bytes = u32::try_from(left).unwrap_or(u32::MAX).min(CHUNK_BYTES);
-            async move { (bytes, ask(&task, FilesCommand::Read { offset, bytes }).await) }
-        })
-        .buffered(WINDOW);
-    while let Some((bytes, answer)) = chunks.next().await {
-        let FilesReply::Chunk(chunk) = answer? else { return Err(unexpected()) };
-        if chunk.len() != bytes as usize {
-            return Err(unexpected());
+    let mut fetch = fetch(task, Wanted::Content { from }).await?;
+    while let Some(chunk) = next(task, &mut fetch).await? {
+        let before = arrival.offset();
+        arrival = write(arrival, chunk).await?;
+        if arrival.offset() > before {
+            call.best = call.best.max(arrival.offset());
+            call.tell(arrival.offset(), bytes_total);
         }
-        stage = write(stage, chunk).await?;
-        call.best = call.best.max(stage.offset());
-        call.tell(stage.offset(), bytes_total);
     }
-    Ok(stage)
+    Ok(arrival)
 }
 
-async fn write(mut stage: Stage, chunk: Bytes) -> Result<Stage, Ended> {
-    let written = local::run(move || match stage.write(&chunk) {
-        Ok(()) => Ok(stage),
+async fn write(mut arrival: Arrival, chunk: Bytes) -> Result<Arrival, Ended> {
+    let written = local::run(move || match arrival.take(&chunk) {
+        Ok(()) => Ok(arrival),
         // What does not fit is of no use later.
-        Err(error) => stage.discard().and(Err(error)),
+        Err(error) => arrival.discard().and(Err(error)),
     });
     Ok(written.await?)
-}
-
-/// Compares all hashes, and puts what was got in its place.
-async fn finish(task: &TaskHandle<Files>, mut stage: Stage, name: RelativePath) -> Result<Receipt, Ended> {
-    stage =
-        local::run(move || if stage.is_whole()? { Ok(stage) } else { Err(FilesError::Interrupted) }).await?;
-    hash_through(task, stage.manifest().bytes()).await?;
-    if let Some(at) = first_difference(task, stage.cursor().digests()).await? {
-        let path = shown(&stage.manifest().entries()[at].path);
-        local::run(move || stage.discard()).await?;
-        return Err(FilesError::Corrupt { path }.into());
-    }
-    let manifest = stage.manifest().clone().with_digests(stage.cursor().digests());
-    let receipt = Receipt {
-        files: manifest.files(),
-        bytes: manifest.bytes(),
-        resumed_bytes: stage.resumed_bytes(),
-        blake3: manifest.digest(),
-    };
-    local::run(move || stage.commit(&name)).await?;
-    Ok(receipt)
 }

@@ -7,30 +7,58 @@ use futures_util::{Stream, stream};
 use phalanx_jobs::{TaskHandle, TransferError};
 
 use super::asking::{ask, last_word, of_task, start, unexpected};
-use super::class::{Announced, CHUNK_BYTES, Files, FilesCommand, FilesReply, FilesTask, Place, Receipt};
+use super::class::{
+    Announced, CHUNK_BYTES, Files, FilesCommand, FilesReply, FilesTask, Place, Progress, Receipt,
+};
 use super::client::{Call, Ended, FilesClientError, Tell};
 use super::error::FilesError;
 use super::local;
-use super::manifest::Manifest;
+use super::manifest::{Digest, Manifest};
 use super::source::Source;
 
-/// What is sent.
+/// What is sent. Its clones are the same.
+#[derive(Clone)]
 pub(super) struct Outgoing {
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
     /// Held by blocking work only, one at a time.
     source: Arc<Mutex<Source>>,
 }
 
 impl Outgoing {
-    /// What was hashed as a whole.
     pub(super) fn new(source: Source) -> Self {
-        let manifest = source.manifest().clone().with_digests(source.cursor().digests());
-        Self { manifest, source: Arc::new(Mutex::new(source)) }
+        let manifest = source.manifest().clone();
+        Self { manifest: Arc::new(manifest), source: Arc::new(Mutex::new(source)) }
+    }
+
+    /// How many bytes all files have.
+    pub(super) fn bytes(&self) -> u64 {
+        self.manifest.bytes()
+    }
+
+    /// How many bytes were read as yet.
+    pub(super) fn bytes_read(&self) -> u64 {
+        lock(&self.source).bytes_read()
+    }
+
+    /// As [`Source::piece`].
+    pub(super) async fn piece(&self, at: u64, bytes_max: usize) -> Result<Bytes, FilesError> {
+        let source = self.source.clone();
+        local::run(move || lock(&source).piece(at, bytes_max)).await
+    }
+
+    /// As [`Source::so_far`].
+    pub(super) async fn so_far(&self, offset: u64) -> Result<Digest, FilesError> {
+        let source = self.source.clone();
+        local::run(move || lock(&source).so_far(offset)).await
     }
 }
 
-/// Sends what the worker does not have.
-pub(super) async fn put(call: &mut Call, outgoing: &Outgoing, is_first: bool) -> Result<Receipt, Ended> {
+/// Starts a call that sends: its task, and how far everything has arrived there.
+pub(super) async fn begin(
+    call: &Call,
+    outgoing: &Outgoing,
+    is_first: bool,
+) -> Result<(TaskHandle<Files>, Place), Ended> {
     let manifest = &outgoing.manifest;
     let what = match manifest.entries() {
         [file] if !manifest.is_folder() => Announced::File(file.clone()),
@@ -43,19 +71,23 @@ pub(super) async fn put(call: &mut Call, outgoing: &Outgoing, is_first: bool) ->
     {
         return Err(broken_off(&task, error).await);
     }
-    let mut place = arrived(&task).await?;
-    let source = outgoing.source.clone();
-    let ours = local::run(move || lock(&source).prefix(place.offset)).await?;
-    if ours != place.prefix {
+    let place = arrived(&task).await?;
+    Ok((task, place))
+}
+
+/// Sends what the worker does not have.
+pub(super) async fn put(call: &mut Call, outgoing: &Outgoing, is_first: bool) -> Result<Receipt, Ended> {
+    let (task, mut place) = begin(call, outgoing, is_first).await?;
+    if outgoing.so_far(place.offset).await? != place.so_far {
         match ask(&task, FilesCommand::Restart).await? {
             FilesReply::Arrived(anew) => place = anew,
             _ => return Err(unexpected()),
         }
     }
     call.best = call.best.max(place.offset);
-    let bytes_total = manifest.bytes();
+    let bytes_total = outgoing.bytes();
     call.tell(place.offset, bytes_total);
-    let content = content(outgoing.source.clone(), place.offset, bytes_total, call.tell.clone());
+    let content = content(outgoing, place.offset, call.tell.clone());
     if let Err(error) = task.send(content).await {
         return Err(broken_off(&task, error).await);
     }
@@ -74,7 +106,7 @@ async fn arrived(task: &TaskHandle<Files>) -> Result<Place, Ended> {
 }
 
 /// Why a transfer broke off: the task knows best.
-async fn broken_off(task: &TaskHandle<Files>, error: TransferError) -> Ended {
+pub(super) async fn broken_off(task: &TaskHandle<Files>, error: TransferError) -> Ended {
     let known = match error {
         // The source names what it could not read; that no worker knows.
         TransferError::Source(text) => {
@@ -89,26 +121,25 @@ fn lock(source: &Mutex<Source>) -> std::sync::MutexGuard<'_, Source> {
     source.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The row of bytes from a place on.
+/// What travels from a place on.
 fn content(
-    source: Arc<Mutex<Source>>,
+    outgoing: &Outgoing,
     from: u64,
-    bytes_total: u64,
     tell: Option<Tell>,
 ) -> impl Stream<Item = Result<Bytes, FilesError>> + Send {
+    let (outgoing, bytes_total) = (outgoing.clone(), outgoing.bytes());
     stream::unfold(from, move |offset| {
-        let (source, tell) = (source.clone(), tell.clone());
+        let (outgoing, tell) = (outgoing.clone(), tell.clone());
         async move {
-            if offset >= bytes_total {
-                return None;
-            }
-            let read = local::run(move || lock(&source).read(offset, CHUNK_BYTES as usize)).await;
+            let read = outgoing.piece(offset, CHUNK_BYTES as usize).await;
             let next = match &read {
+                Ok(chunk) if chunk.is_empty() => return None,
                 Ok(chunk) => offset + chunk.len() as u64,
-                Err(_) => bytes_total,
+                // Nobody asks on.
+                Err(_) => u64::MAX,
             };
-            if let Some(tell) = tell {
-                tell(super::class::Progress { bytes: next, bytes_total });
+            if let Some(tell) = tell.filter(|_| offset < bytes_total && read.is_ok()) {
+                tell(Progress { bytes: next, bytes_total });
             }
             Some((read, next))
         }

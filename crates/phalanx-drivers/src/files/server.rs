@@ -43,7 +43,8 @@ impl JobHandler<Files> for FileServer {
         let _running = self.running.try_acquire().map_err(busy)?;
         match task {
             FilesTask::Put { root, path, what } => putting::put(self, &cx, &root, &path, what).await,
-            FilesTask::Get { root, path } => getting::get(self, &cx, &root, &path).await,
+            // With the buffers of a stream in it.
+            FilesTask::Get { root, path } => Box::pin(getting::get(self, &cx, &root, &path)).await,
         }
     }
 }
@@ -60,6 +61,24 @@ pub(super) async fn next_command(
             Ok(Some(Signal::Command(command, reply))) => return Ok((command, reply)),
             Ok(Some(Signal::Status(_))) => {}
             Ok(Some(Signal::Stop { .. }) | None) | Err(_) => return Err(FilesError::Interrupted),
+        }
+    }
+}
+
+/// Waits for something, and refuses every command meanwhile.
+///
+/// # Errors
+/// As [`next_command`].
+pub(super) async fn waiting_for<T>(
+    cx: &TaskContext<Files>,
+    what: impl Future<Output = T>,
+) -> Result<T, FilesError> {
+    let mut what = std::pin::pin!(what);
+    loop {
+        tokio::select! {
+            biased;
+            command = next_command(cx) => command?.1.send(Err(FilesError::OutOfTurn)).await,
+            done = &mut what => return Ok(done),
         }
     }
 }

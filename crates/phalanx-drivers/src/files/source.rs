@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::dir::{Dir, Found};
 use super::error::{At, FilesError};
-use super::manifest::{Cursor, Digest, Entry, EntryKind, Limits, Manifest};
+use super::manifest::{Cursor, Digest, Entry, EntryKind, Limits, Manifest, so_far};
 use super::path::{DEPTH_MAX, PARTIALS, RelativePath, shown};
 
 /// How many bytes are read at one time to be hashed only.
@@ -47,6 +47,7 @@ pub(super) struct Source {
     open: Option<(usize, File)>,
     /// How far everything was hashed, from the begin.
     cursor: Cursor,
+    bytes_read: u64,
 }
 
 /// What a walk through a folder has found.
@@ -75,28 +76,21 @@ impl Source {
             Top::Folder(folder) => walk.add_folder("", folder, 0)?,
         }
         let manifest = Manifest::new(walk.entries, limits)?;
-        Ok(Self { top, manifest, marks: walk.marks, open: None, cursor: Cursor::default() })
+        Ok(Self { top, manifest, marks: walk.marks, open: None, cursor: Cursor::default(), bytes_read: 0 })
     }
 
     pub(super) fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
+    /// How many bytes of files were read, for whatever purpose.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
     /// How far everything was hashed, from the begin.
     pub(super) fn cursor(&self) -> &Cursor {
         &self.cursor
-    }
-
-    /// A name of this very state of the files: as long as it is the same, so are they.
-    pub(super) fn state(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new();
-        for mark in self.marks.iter().flatten() {
-            hasher.update(&mark.inode.to_le_bytes());
-            hasher.update(&mark.modified.0.to_le_bytes());
-            hasher.update(&mark.modified.1.to_le_bytes());
-        }
-        hasher.update(&self.manifest.encode());
-        *hasher.finalize().as_bytes()
     }
 
     /// The bytes of the row from `offset`, `bytes_max` of them unless it ends before. What follows on what was hashed is
@@ -137,6 +131,30 @@ impl Source {
         }
     }
 
+    /// What travels from a place on, `bytes_max` of it at most: of the row of bytes, and behind it of the hashes of all entries. Nothing at the
+    /// end. Everything before the place must have been hashed.
+    pub(super) fn piece(&mut self, at: u64, bytes_max: usize) -> Result<Bytes, FilesError> {
+        let bytes = self.manifest.bytes();
+        if at < bytes {
+            return self.read(at, bytes_max);
+        }
+        self.settle();
+        let hashes = self.cursor.digests().as_flattened();
+        let from = usize::try_from(at - bytes).unwrap_or(usize::MAX).min(hashes.len());
+        Ok(Bytes::copy_from_slice(&hashes[from..hashes.len().min(from.saturating_add(bytes_max))]))
+    }
+
+    /// One hash for everything before a place of the row.
+    pub(super) fn so_far(&mut self, offset: u64) -> Result<Digest, FilesError> {
+        self.hash_through(offset, u64::MAX)?;
+        if self.cursor.offset(&self.manifest) == offset {
+            return Ok(self.cursor.so_far(&self.manifest));
+        }
+        let Some((index, within)) = self.manifest.locate(offset) else { return Err(FilesError::OutOfTurn) };
+        let prefix = if within > 0 { Some(self.prefix(offset)?) } else { None };
+        Ok(so_far(&self.manifest, &self.cursor.digests()[..index], prefix))
+    }
+
     /// The hash of the file that a place of the row is in, up to that place.
     pub(super) fn prefix(&mut self, offset: u64) -> Result<Digest, FilesError> {
         let mut hasher = blake3::Hasher::new();
@@ -154,6 +172,7 @@ impl Source {
 
     fn read_file(&mut self, index: usize, within: u64, piece: &mut [u8]) -> Result<(), FilesError> {
         let path = shown(&self.manifest.entries()[index].path);
+        self.bytes_read += piece.len() as u64;
         if self.open.as_ref().is_none_or(|(open, _)| *open != index) {
             let file = self.open_file(index)?;
             self.check(index, &file)?;

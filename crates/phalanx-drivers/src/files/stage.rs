@@ -2,7 +2,7 @@
 //!
 //! Files are written under numbers into a folder beside their destination, hashed as they come, and synced. Only when all
 //! of them are whole does anything happen at the destination: each file is renamed into it. What broke off before is
-//! found again by the name of its content, hashed anew, and gone on with.
+//! found again by the name of its list, hashed anew, compared, and gone on with.
 
 use std::fs::File;
 use std::io::{Read, Write};

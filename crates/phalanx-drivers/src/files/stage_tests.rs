@@ -8,6 +8,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::super::arrival::Arrival;
 use super::super::manifest::Limits;
 use super::super::source::Source;
 use super::*;
@@ -31,9 +32,13 @@ impl Two {
         Self { temp }
     }
 
-    fn source(&self, path: &str) -> Source {
+    fn source_as_it_is(&self, path: &str) -> Source {
         let from = Dir::open(&self.temp.path().join("from")).unwrap();
-        let mut source = Source::open(&from, &RelativePath::parse(path).unwrap(), Limits::NONE).unwrap();
+        Source::open(&from, &RelativePath::parse(path).unwrap(), Limits::NONE).unwrap()
+    }
+
+    fn source(&self, path: &str) -> Source {
+        let mut source = self.source_as_it_is(path);
         source.hash_through(u64::MAX, u64::MAX).unwrap();
         source
     }
@@ -74,18 +79,22 @@ proptest! {
         sizes in prop::collection::vec(0..40_usize, 4),
         pieces in prop::collection::vec((0..25_usize, prop::bool::weighted(0.2)), 0..16),
         budget in 1..50_u64,
+        is_hashed: bool,
     ) {
         let names = ["a/b/one", "a/two", "empty.txt", "z"];
         let content = |at: usize| (0..sizes[at]).map(|byte| (byte * 7 + at) as u8).collect::<Vec<u8>>();
         let two = Two::new(&names.iter().enumerate().map(|(at, name)| (*name, content(at))).collect());
         let mut source = two.source("top");
-        let manifest = announced(&source);
+        let manifest = if is_hashed { announced(&source) } else { source.manifest().clone() };
+        let mut unread = two.source_as_it_is("top");
         let mut stage = two.stage(&manifest).unwrap();
         while !stage.scan(budget).unwrap() {}
         prop_assert_eq!(stage.offset(), 0);
         for (length, breaks_off) in pieces {
             let before = stage.offset();
-            prop_assert_eq!(stage.cursor().prefix(), source.prefix(before).unwrap());
+            let ours = stage.cursor().so_far(&manifest);
+            prop_assert_eq!(ours, source.so_far(before).unwrap(), "also where it was hashed before");
+            prop_assert_eq!(ours, unread.so_far(before).unwrap(), "and where it was not");
             stage.write(&source.read(before, length).unwrap()).unwrap();
             let offset = stage.offset();
             prop_assert_eq!(offset, manifest.bytes().min(before + length as u64));
@@ -234,4 +243,64 @@ fn what_is_no_file_is_not_read() {
         let said = Source::open(&from, &RelativePath::parse(path).unwrap(), Limits::NONE);
         assert!(matches!(said, Err(FilesError::NotAFile { .. })), "{path}: {said:?}");
     }
+}
+
+/// All that travels of a source.
+fn travelling(source: &mut Source) -> Vec<u8> {
+    let mut all = Vec::new();
+    loop {
+        let piece = source.piece(all.len() as u64, 7).unwrap();
+        if piece.is_empty() {
+            return all;
+        }
+        all.extend_from_slice(&piece);
+    }
+}
+
+#[test]
+fn what_is_not_hashed_beforehand_is_compared_at_the_end() {
+    let two = Two::new(&BTreeMap::from([("a/one", vec![1; 30]), ("empty.txt", vec![]), ("z", vec![2; 10])]));
+    let mut source = two.source_as_it_is("top");
+    let manifest = source.manifest().clone();
+    let good = travelling(&mut source);
+    assert_eq!(source.bytes_read(), 40, "it is read once");
+    assert_eq!(good.len(), 40 + 32 * manifest.entries().len());
+    let place = RelativePath::parse("new").unwrap();
+    let arrival = || {
+        let mut stage = two.stage(&manifest).unwrap();
+        stage.scan(u64::MAX).unwrap();
+        Arrival::new(stage)
+    };
+
+    let mut lacking = arrival();
+    lacking.take(&good[..good.len() - 32]).unwrap();
+    assert_eq!(lacking.commit(&place), Err(FilesError::Corrupt { path: "z".to_owned() }));
+    let mut changed = arrival();
+    assert_eq!(changed.offset(), 0, "what was corrupt is gone");
+    let mut bad = good.clone();
+    bad[0] ^= 1;
+    changed.take(&bad).unwrap();
+    assert_eq!(changed.commit(&place), Err(FilesError::Corrupt { path: "a/one".to_owned() }));
+    let mut longer = arrival();
+    longer.take(&good).unwrap();
+    assert!(matches!(longer.take(b"more"), Err(FilesError::List { .. })));
+    longer.discard().unwrap();
+    assert!(!two.to("new").exists());
+
+    // In any pieces, and over two calls.
+    let mut first = arrival();
+    first.take(&good[..35]).unwrap();
+    drop(first);
+    let mut second = arrival();
+    assert_eq!(
+        (second.offset(), second.place().so_far),
+        (35, two.source_as_it_is("top").so_far(35).unwrap())
+    );
+    for byte in &good[35..] {
+        second.take(std::slice::from_ref(byte)).unwrap();
+    }
+    let receipt = second.commit(&place).unwrap();
+    assert_eq!((receipt.files, receipt.bytes, receipt.resumed_bytes), (3, 40, 35));
+    assert_eq!(receipt.blake3, announced(&source).digest());
+    assert_eq!(files(&two.to("new")), files(&two.temp.path().join("from/top")));
 }

@@ -156,7 +156,7 @@ impl<R: Payload, E: Payload> FunctionTask<R, E> {
         match self.task.output().await {
             Ok(bytes) => decode(&bytes).ok_or(FunctionError::Result),
             Err(TaskError::Failed(refused)) => Err(of_refused(refused, self.signature.clone())),
-            Err(TaskError::Stopped) => Err(FunctionError::Stopped),
+            Err(TaskError::Stopped | TaskError::Killed) => Err(FunctionError::Stopped),
             Err(TaskError::Aborted(reason)) => Err(of_aborted(reason)),
             Err(TaskError::Lost) => Err(FunctionError::Aborted(Reason::OtherGeneration)),
             Err(TaskError::Unknown(reason)) => Err(FunctionError::Unknown(reason)),

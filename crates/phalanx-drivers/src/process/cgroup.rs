@@ -6,11 +6,25 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::class::Limits;
 
 /// The period that a share of a core is measured in, in microseconds: the kernel's default.
 const CPU_PERIOD: u64 = 100_000;
+
+/// The file of a group's processes.
+const PROCESSES: &str = "cgroup.procs";
+
+/// The controllers of version 1 that are used, each a hierarchy of its own.
+const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+
+/// How often a group that is not yet empty is tried to be removed, and how long it takes between two tries.
+const REMOVALS_MAX: usize = 100;
+const REMOVAL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The groups of one task.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,7 +50,30 @@ impl Groups {
 
     /// The files that a process joins them by.
     pub(super) fn joins(&self) -> Vec<PathBuf> {
-        self.folders.iter().map(|folder| folder.join("cgroup.procs")).collect()
+        self.folders.iter().map(|folder| folder.join(PROCESSES)).collect()
+    }
+
+    /// The groups that a task of this name may have below `parent`, as far as they are there.
+    pub(super) fn find(mount: &Path, parent: &Path, name: &str) -> Self {
+        let unified = [mount.join(parent).join(name)];
+        let each = CONTROLLERS.map(|controller| mount.join(controller).join(parent).join(name));
+        let folders = unified.into_iter().chain(each).filter(|folder| folder.join(PROCESSES).exists());
+        Self { folders: folders.collect(), ..Self::default() }
+    }
+
+    /// Kills all that is in them and removes them; those that still hold a process stay. Waits a moment for its end.
+    pub(super) fn clear(&self) {
+        for folder in &self.folders {
+            for _ in 0..REMOVALS_MAX {
+                match fs::remove_dir(folder) {
+                    Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                        kill_all(folder);
+                        sleep(REMOVAL_INTERVAL);
+                    }
+                    _ => break,
+                }
+            }
+        }
     }
 
     /// Removes them; those that still hold a process stay.
@@ -59,16 +96,15 @@ impl Groups {
         if fs::create_dir(&folder).is_err() {
             return;
         }
-        if let Some(bytes) = limits.memory_bytes {
-            self.holds_memory = set(&folder, "memory.max", &bytes.to_string()).is_ok();
-            // Memory that is swapped out is memory too.
+        let [memory, processes, cpu] = unified_settings(limits);
+        let holds = |setting: Option<(&str, String)>| {
+            setting.is_some_and(|(file, value)| set(&folder, file, &value).is_ok())
+        };
+        (self.holds_memory, self.holds_processes, self.holds_cpu) =
+            (holds(memory), holds(processes), holds(cpu));
+        if self.holds_memory {
+            // Memory that is swapped out is memory too. Without the file there is no swap.
             let _ = set(&folder, "memory.swap.max", "0");
-        }
-        if let Some(processes) = limits.processes {
-            self.holds_processes = set(&folder, "pids.max", &processes.to_string()).is_ok();
-        }
-        if let Some(quota) = quota(limits) {
-            self.holds_cpu = set(&folder, "cpu.max", &format!("{quota} {CPU_PERIOD}")).is_ok();
         }
         if self.holds_memory || self.holds_processes || self.holds_cpu {
             self.folders.push(folder);
@@ -82,10 +118,16 @@ impl Groups {
         let mut create = |controller: &str, settings: &[(&str, String)]| -> bool {
             let hierarchy = mount.join(controller);
             let folder = hierarchy.join(parent).join(name);
-            if !hierarchy.join("cgroup.procs").exists() || fs::create_dir_all(&folder).is_err() {
+            if !hierarchy.join(PROCESSES).exists() || fs::create_dir_all(&folder).is_err() {
                 return false;
             }
             if settings.iter().all(|(file, value)| set(&folder, file, value).is_ok()) {
+                if controller == "memory" {
+                    // Memory that is swapped out is memory too. Without the file swap is not counted.
+                    for (_, value) in settings {
+                        let _ = set(&folder, "memory.memsw.limit_in_bytes", value);
+                    }
+                }
                 self.folders.push(folder);
                 return true;
             }
@@ -105,6 +147,36 @@ impl Groups {
     }
 }
 
+/// The file of each limit of memory, processes and processor in version 2, and its value.
+fn unified_settings(limits: &Limits) -> [Option<(&'static str, String)>; 3] {
+    [
+        limits.memory_bytes.map(|bytes| ("memory.max", bytes.to_string())),
+        limits.processes.map(|processes| ("pids.max", processes.to_string())),
+        quota(limits).map(|quota| ("cpu.max", format!("{quota} {CPU_PERIOD}"))),
+    ]
+}
+
+/// Whether the kernel has killed a process of one of these groups for want of memory.
+pub(super) fn was_out_of_memory(groups: &[PathBuf]) -> bool {
+    groups.iter().any(|group| {
+        // Of version 2 and of version 1: lines of a word and a number.
+        let files = ["memory.events", "memory.oom_control"].map(|file| fs::read_to_string(group.join(file)));
+        files.into_iter().flatten().any(|text| {
+            let kills = text.lines().filter_map(|line| line.strip_prefix("oom_kill "));
+            kills.filter_map(|number| number.trim().parse::<u64>().ok()).any(|number| number > 0)
+        })
+    })
+}
+
+/// Kills all processes of a group.
+fn kill_all(group: &Path) {
+    for pid in fs::read_to_string(group.join(PROCESSES)).unwrap_or_default().lines() {
+        if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
 fn quota(limits: &Limits) -> Option<u64> {
     limits.cpu_percent.map(|percent| u64::from(percent) * CPU_PERIOD / 100)
 }
@@ -113,4 +185,62 @@ fn quota(limits: &Limits) -> Option<u64> {
 fn set(folder: &Path, file: &str, value: &str) -> io::Result<()> {
     use std::io::Write;
     fs::OpenOptions::new().write(true).open(folder.join(file))?.write_all(value.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Limits = Limits {
+        memory_bytes: Some(64 << 20),
+        processes: Some(9),
+        cpu_percent: Some(150),
+        cpu_seconds: None,
+        open_files: None,
+    };
+
+    #[test]
+    fn version_2_is_told_each_limit_in_its_own_words() {
+        let expected = [("memory.max", "67108864"), ("pids.max", "9"), ("cpu.max", "150000 100000")];
+        assert_eq!(unified_settings(&ALL), expected.map(|(file, value)| Some((file, value.to_owned()))));
+        assert_eq!(unified_settings(&Limits::default()), [None, None, None]);
+    }
+
+    #[test]
+    fn where_the_files_of_version_2_are_missing_nothing_holds_and_no_group_is_left() {
+        let mount = tempfile::tempdir().unwrap();
+        fs::write(mount.path().join("cgroup.controllers"), "memory pids").unwrap();
+        let parent = mount.path().join("phalanx");
+        fs::create_dir(&parent).unwrap();
+        let asked = parent.join("cgroup.subtree_control");
+        let groups = Groups::create(mount.path(), "phalanx".as_ref(), "task-a", &ALL);
+        assert_eq!(groups, Groups::default());
+        assert_eq!(fs::read_to_string(asked).unwrap(), "+cpu", "the last controller that was asked for");
+        assert!(!parent.join("task-a").exists());
+        assert_eq!(
+            Groups::create(mount.path(), "phalanx".as_ref(), "task-b", &Limits::default()),
+            Groups::default()
+        );
+    }
+
+    #[test]
+    fn a_kill_for_want_of_memory_is_read_in_both_versions() {
+        let group = tempfile::tempdir().unwrap();
+        let groups = [group.path().to_owned()];
+        assert!(!was_out_of_memory(&groups), "a group without memory");
+        for (file, quiet, killed) in [
+            ("memory.events", "low 0\nmax 71\noom 0\noom_kill 0\noom_group_kill 3\n", "oom 1\noom_kill 1\n"),
+            (
+                "memory.oom_control",
+                "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
+                "under_oom 0\noom_kill 2\n",
+            ),
+        ] {
+            fs::write(group.path().join(file), quiet).unwrap();
+            assert!(!was_out_of_memory(&groups), "{file}");
+            fs::write(group.path().join(file), killed).unwrap();
+            assert!(was_out_of_memory(&groups), "{file}");
+            fs::remove_file(group.path().join(file)).unwrap();
+        }
+    }
 }

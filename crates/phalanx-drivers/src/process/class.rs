@@ -8,6 +8,8 @@ use phalanx_jobs::JobClass;
 use phalanx_jobs::wire::TaskId;
 use serde::{Deserialize, Serialize};
 
+pub use crate::output::{LAST_LINE_BYTES_MAX, LAST_LINES, Stream};
+
 /// The job class of programs: a task is one run of one program.
 #[derive(Debug)]
 pub struct Process;
@@ -48,12 +50,6 @@ pub const PAGE_BYTES_MAX: usize = 512 << 10;
 /// The chunks of a page, at most: each takes some twenty bytes of its own, so that a page fits a reply.
 pub const PAGE_CHUNKS_MAX: usize = 16_384;
 
-/// How many lines of output the end of a task bears.
-pub const LAST_LINES: usize = 50;
-
-/// The bytes of each of the last lines, at most: the rest of a longer one is in the log.
-pub const LAST_LINE_BYTES_MAX: usize = 1 << 10;
-
 /// A program to run, without a shell: nothing in its arguments is expanded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
@@ -71,6 +67,33 @@ pub struct Run {
     pub stdin_open: bool,
     /// Whether its output is told as events; else it is in the log only.
     pub output_events: bool,
+    /// What becomes of it when the worker's process ends.
+    pub when_agent_ends: WhenAgentEnds,
+    /// A terminal of its own, of this size, in the place of its three streams; all that it writes is standard output then, and
+    /// it can always be written to.
+    pub terminal: Option<TerminalSize>,
+    /// Whether any end of its own but exit code 0 is a failure of its task, as [`ProcessError::ExitedBadly`].
+    pub must_succeed: bool,
+}
+
+/// What becomes of a program when the process of its worker ends, however it ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WhenAgentEnds {
+    /// It is killed with all that it has started, and its task is lost.
+    #[default]
+    Kill,
+    /// It goes on, and its task with it in the worker's next boot: under the same id, with its output, its input, and its exact
+    /// end, also where that came in between. The worker's policy must allow it. Once it was told to stop it is not kept.
+    Keep,
+}
+
+/// How large a terminal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
 }
 
 impl Run {
@@ -85,6 +108,9 @@ impl Run {
             limits: Limits::default(),
             stdin_open: false,
             output_events: true,
+            when_agent_ends: WhenAgentEnds::Kill,
+            terminal: None,
+            must_succeed: false,
         }
     }
 
@@ -130,10 +156,32 @@ impl Run {
         self
     }
 
+    /// Keeps it when the worker's process ends.
+    #[must_use]
+    pub fn keep(mut self) -> Self {
+        self.when_agent_ends = WhenAgentEnds::Keep;
+        self
+    }
+
+    /// Gives it a terminal of so many rows and columns.
+    #[must_use]
+    pub fn terminal(mut self, rows: u16, columns: u16) -> Self {
+        self.terminal = Some(TerminalSize { rows, columns });
+        self
+    }
+
     /// Tells no output as events: it is in the log only.
     #[must_use]
     pub fn without_output_events(mut self) -> Self {
         self.output_events = false;
+        self
+    }
+
+    /// Makes an end with another exit code than 0 a failure of its task, such as for a job that restarts what has failed. Not
+    /// when it was told to stop. Its last lines and its exit are in the task's own log then.
+    #[must_use]
+    pub fn must_succeed(mut self) -> Self {
+        self.must_succeed = true;
         self
     }
 }
@@ -199,15 +247,6 @@ pub struct InForce {
     pub others: Means,
 }
 
-/// Where output went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
 /// A piece of output. Offsets count the bytes of both streams together, in the order in which they were read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
@@ -242,6 +281,15 @@ pub enum Said {
     },
     /// It has closed its standard input; what was still to be written is lost.
     StdinClosed,
+    /// The worker's process is another one than the program was started from: the first event of that boot. Output comes from
+    /// this offset on, some of which may have been told before, by the same offsets; what lies between the last one that was
+    /// told and this one is in the log.
+    Kept {
+        /// The process at the head of its group; `None` where it has ended in between.
+        pid: Option<u32>,
+        /// The first offset.
+        from: u64,
+    },
 }
 
 /// What a running program can be told.
@@ -249,15 +297,19 @@ pub enum Said {
 pub enum Tell {
     /// Write this to its standard input: at most [`WRITE_BYTES_MAX`]. The answer means *queued*.
     Write(Bytes),
-    /// End its standard input, once what was queued before has been read.
+    /// End its standard input, once what was queued before has been read. A terminal has no end: it is sent the character that
+    /// says so (Ctrl-D), which a program that reads lines takes for it.
     CloseStdin,
     /// Send this signal to its process group.
     Signal(i32),
-    /// Send SIGTERM to its process group; after this many milliseconds, kill it and all that it has started.
+    /// Send SIGTERM to its process group, and SIGHUP before it where it has a terminal; after this many milliseconds, kill it
+    /// and all that it has started.
     Stop {
         /// The time it has.
         grace_ms: u64,
     },
+    /// Its terminal has another size now: it gets SIGWINCH.
+    Resize(TerminalSize),
 }
 
 /// How a program ended.
@@ -286,7 +338,8 @@ impl fmt::Display for Exit {
     }
 }
 
-/// How the run of a program ended: the output of its task, whatever its exit code.
+/// How the run of a program ended: the output of its task, whatever its exit code, unless the program [must
+/// succeed](Run::must_succeed).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finished {
     /// How it ended.
@@ -297,6 +350,8 @@ pub struct Finished {
     pub stdout_bytes: u64,
     /// How many bytes it wrote to standard error.
     pub stderr_bytes: u64,
+    /// Whether the kernel has killed a process of it for want of memory. Known where a control group holds its memory.
+    pub out_of_memory: bool,
 }
 
 /// A question for a part of a log.
@@ -396,4 +451,15 @@ pub enum ProcessError {
     /// The worker shuts down.
     #[error("the worker shuts down")]
     ShuttingDown,
+    /// The policy does not allow that a program goes on when the worker's process ends. Nothing was started.
+    #[error(
+        "the worker's policy keeps no program when its process ends: run it without that, or allow it there"
+    )]
+    KeepNotAllowed,
+    /// The program has no terminal whose size could change.
+    #[error("the program has no terminal: start it with one")]
+    NoTerminal,
+    /// The program has ended so, and was asked for with [`Run::must_succeed`].
+    #[error("the program has ended with {}", .0.exit)]
+    ExitedBadly(Box<Finished>),
 }

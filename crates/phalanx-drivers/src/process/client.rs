@@ -6,7 +6,7 @@ use bytes::Bytes;
 use phalanx_jobs::wire::TaskId;
 use phalanx_jobs::{CallError, TaskError, TaskHandle, WorkerHandle};
 
-use super::class::{Finished, Follow, PAGE_BYTES_MAX, Page, Process, ProcessError, Run, Tell};
+use super::class::{Finished, Follow, PAGE_BYTES_MAX, Page, Process, ProcessError, Run, Tell, TerminalSize};
 
 /// Why a question about a program has no answer.
 pub type ProgramError = CallError<ProcessError>;
@@ -80,6 +80,14 @@ impl Program {
     /// [`ProcessError::NoSuchSignal`]; else [`CallError`] says whether the worker knows.
     pub async fn signal(&self, signal: i32) -> Result<(), ProgramError> {
         self.task.command(Tell::Signal(signal)).await
+    }
+
+    /// Gives its terminal another size.
+    ///
+    /// # Errors
+    /// [`ProcessError::NoTerminal`]; else [`CallError`] says whether the worker knows.
+    pub async fn resize(&self, rows: u16, columns: u16) -> Result<(), ProgramError> {
+        self.task.command(Tell::Resize(TerminalSize { rows, columns })).await
     }
 
     /// Sends SIGTERM to its process group, and kills it with all that it has started after `grace`. Returns at once;

@@ -11,7 +11,10 @@ use phalanx_jobs::wire::TaskId;
 use super::protocol::Ended;
 
 /// Is there once the worker has let go of a task that is still running: its supervisor kills the program then.
-pub(super) const ABANDONED: &str = "abandoned";
+const ABANDONED: &str = "abandoned";
+
+/// Where the supervisor of a program that is kept waits for the worker's next process.
+const SOCKET: &str = "orders";
 
 /// Is locked for as long as a supervisor looks after the task.
 const LOCK: &str = "lock";
@@ -56,6 +59,26 @@ pub(super) fn name(task: &TaskId) -> String {
     // Names of nodes have no separators, and the prefix keeps `..` away.
     let caller = &task.0.caller;
     format!("{PREFIX}{}-{}-{}", caller.node, caller.generation, task.0.sequence)
+}
+
+/// The folders of all tasks below a root, with their names.
+pub(super) fn all(root: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if let Some(name) = entry.file_name().to_str().filter(|name| name.starts_with(PREFIX)) {
+            folders.push((name.to_owned(), entry.path()));
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// The path of a folder's socket, for as long as the folder is open: paths of sockets have some hundred bytes, and those of
+/// tasks may have more.
+pub(super) fn socket(open_folder: &File) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    format!("/proc/self/fd/{}/{SOCKET}", open_folder.as_raw_fd()).into()
 }
 
 pub(super) fn launch_error(folder: &Path) -> PathBuf {
@@ -112,12 +135,31 @@ pub(super) fn is_locked(folder: &Path) -> bool {
         .is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }
 
-/// Writes how a task ended, whole or not at all.
+/// Writes how a task ended, whole or not at all, and to stay: whoever asks for it may come after the machine was started anew.
 pub(super) fn write_end(folder: &Path, ended: &Ended) -> io::Result<()> {
+    use std::io::Write;
     let bytes = postcard::to_stdvec(ended).map_err(io::Error::other)?;
     let temporary = folder.join("end.new");
-    fs::write(&temporary, bytes)?;
-    fs::rename(temporary, folder.join(END))
+    let mut file = File::create(&temporary)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    fs::rename(temporary, folder.join(END))?;
+    File::open(folder)?.sync_all()
+}
+
+/// Marks a task as one that is let go of.
+pub(super) fn abandon(folder: &Path) {
+    let _ = fs::write(folder.join(ABANDONED), "");
+}
+
+/// Whether a task was let go of.
+pub(super) fn is_abandoned(folder: &Path) -> bool {
+    folder.join(ABANDONED).exists()
+}
+
+/// Takes that back.
+pub(super) fn unabandon(folder: &Path) {
+    let _ = fs::remove_file(folder.join(ABANDONED));
 }
 
 /// How a task ended, once it has.
@@ -158,7 +200,14 @@ mod tests {
     fn ended(root: &Path, name: &str, log_bytes: usize) -> PathBuf {
         let folder = create(root, name, ROOM, |_| false).unwrap();
         fs::write(folder.join("0.log"), vec![0; log_bytes]).unwrap();
-        let ended = Ended { exit: Exit::Code(3), stdout_bytes: 1, stderr_bytes: 2, last_lines: vec![] };
+        let ended = Ended {
+            exit: Exit::Code(3),
+            stdout_bytes: 1,
+            stderr_bytes: 2,
+            last_lines: vec![],
+            out_of_memory: true,
+            told: 3,
+        };
         write_end(&folder, &ended).unwrap();
         assert_eq!(read_end(&folder).unwrap(), Some(ended));
         // Times of files are coarse.

@@ -5,28 +5,32 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use phalanx_jobs::{BlockingPanicked, JobHandler, RequestContext, TaskContext};
+use phalanx_jobs::wire::{Instance, OnDisconnect, TaskId};
+use phalanx_jobs::{BlockingPanicked, JobHandler, Kept, RequestContext, TaskContext};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+use super::again;
 use super::cgroup::Groups;
 use super::class::{
     Finished, Follow, InForce, LogState, Means, PAGE_BYTES_MAX, PAGE_CHUNKS_MAX, Page, Process, ProcessError,
-    Run,
+    Run, WhenAgentEnds,
 };
 use super::folders::{self, NoFolder, Room};
 use super::log::{Limit, read_page};
-use super::policy::{OnDeath, Permit, Policy, PolicyError};
+use super::policy::{Permit, Policy, PolicyError};
 use super::protocol::{Begin, Launch, Resources};
-use super::running::Running;
+use super::record::Record;
+use super::running::{Beginning, Running, Started, Task};
 use super::supervise::OUTPUT_STEP;
 use super::supervisor::Supervised;
+use super::telling::Telling;
 
 /// How long a question for a log waits for output at most: less than the deadline of most requests, so that it is answered.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Where control groups are.
-const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
+pub(super) const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
 
 /// Runs programs as its policy allows: the [`JobHandler`] of [`Process`].
 #[derive(Debug)]
@@ -36,24 +40,24 @@ pub struct Programs {
 }
 
 #[derive(Debug)]
-struct Shared {
-    policy: Policy,
+pub(super) struct Shared {
+    pub(super) policy: Policy,
     /// The tasks that run, by the names of their folders, and how far each log is. Locked while a folder is made, so that
     /// none is removed that has just been made.
-    running: Mutex<BTreeMap<String, Arc<watch::Sender<u64>>>>,
+    pub(super) running: Mutex<BTreeMap<String, Arc<watch::Sender<u64>>>>,
 }
 
 /// A task among those that run, until it is dropped.
-struct Registered {
-    shared: Arc<Shared>,
-    name: String,
-    groups: Groups,
+pub(super) struct Registered {
+    pub(super) shared: Arc<Shared>,
+    pub(super) name: String,
+    pub(super) groups: Groups,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
         self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
-        // The supervisor removes them; here are those of one that did not come to that.
+        // The supervisor removes them; here are those of one that did not come to that. What holds a process stays.
         self.groups.remove();
     }
 }
@@ -65,6 +69,7 @@ impl Programs {
     /// [`PolicyError`] says what to change; nothing is in force.
     pub fn new(policy: Policy) -> Result<Self, PolicyError> {
         let policy = policy.in_force()?;
+        again::clear_groups(&policy);
         let free = Semaphore::new(policy.programs_max as usize);
         Ok(Self { shared: Arc::new(Shared { policy, running: Mutex::default() }), free })
     }
@@ -72,22 +77,44 @@ impl Programs {
 
 impl JobHandler<Process> for Programs {
     async fn task(&self, cx: TaskContext<Process>, run: Run) -> Result<Finished, ProcessError> {
+        let cx = Arc::new(cx);
+        if cx.is_kept() {
+            // It runs already, whatever the policy would say of it now.
+            let _permit = self.free.try_acquire();
+            return again::go_on(&self.shared, &cx, run).await;
+        }
         let too_many = ProcessError::TooMany(self.shared.policy.programs_max);
         let _permit = self.free.try_acquire().map_err(|_| too_many)?;
         let (shared, name) = (self.shared.clone(), folders::name(cx.id()));
-        let (stdin_open, tells_output) = (run.stdin_open, run.output_events);
-        let prepared =
-            cx.blocking(move || shared.prepare(name, run)).await.map_err(|error| panicked(&error))??;
-        let Prepared { registered, begin, in_force, end } = prepared;
-        let folder = begin.launch.working_folder.display().to_string();
-        let policy = &self.shared.policy;
-        let supervised = Supervised::start(&policy.supervisor, begin)
+        let keeper = (run.when_agent_ends == WhenAgentEnds::Keep).then(|| cx.clone());
+        let stdin_waiting = (run.stdin_open || run.terminal.is_some()).then_some(0);
+        let has_terminal = run.terminal.is_some();
+        let task = Task { stdin_waiting, has_terminal, must_succeed: run.must_succeed };
+        let per_second = self.shared.per_second(&run);
+        let record = keeper.as_ref().map(|cx| (cx.id().clone(), cx.on_disconnect(), cx.instance().cloned()));
+        let prepared = cx
+            .blocking(move || shared.prepare(name, run, record))
             .await
-            .map_err(|error| ProcessError::CannotStart(format!("its supervisor: {error}")))?;
-        let per_second = if tells_output { policy.event_bytes_per_second_max } else { 0 };
-        let finished = Running::new(&cx, supervised, stdin_open, per_second, end).run(in_force, folder).await;
-        drop(registered);
+            .map_err(|error| panicked(&error))??;
+        let Prepared { registered, begin, in_force, end } = prepared;
+        let (folder, is_kept) = (begin.folder.clone(), keeper.is_some());
+        if is_kept {
+            cx.outlive_worker(true).await;
+        }
+        let started = Started { in_force, folder: begin.launch.working_folder.display().to_string() };
+        let finished = match Supervised::start(&self.shared.policy.supervisor, begin, keeper).await {
+            Ok(supervised) => {
+                let telling = Telling::new(&cx, per_second, end);
+                Running::new(&cx, supervised, &task, telling).run(Beginning::Started(started)).await
+            }
+            Err(error) => Err(ProcessError::CannotStart(format!("its supervisor: {error}"))),
+        };
+        again::close(&cx, registered, &finished, is_kept.then_some(folder)).await;
         finished
+    }
+
+    async fn kept(&self) -> Vec<Kept<Process>> {
+        again::kept(&self.shared)
     }
 
     async fn request(&self, cx: RequestContext, follow: Follow) -> Result<Page, ProcessError> {
@@ -116,7 +143,7 @@ impl JobHandler<Process> for Programs {
     }
 }
 
-fn panicked(error: &BlockingPanicked) -> ProcessError {
+pub(super) fn panicked(error: &BlockingPanicked) -> ProcessError {
     ProcessError::Disk(error.to_string())
 }
 
@@ -158,16 +185,33 @@ impl Shared {
     }
 
     /// Checks a run, makes its folder and its control groups, and says what its supervisor has to do.
-    fn prepare(self: Arc<Self>, name: String, run: Run) -> Result<Prepared, ProcessError> {
+    fn prepare(
+        self: Arc<Self>,
+        name: String,
+        run: Run,
+        keep: Option<(TaskId, OnDisconnect, Option<Instance>)>,
+    ) -> Result<Prepared, ProcessError> {
         let permit = self.policy.check(&run)?;
         let (folder, end) = self.register(&name)?;
         let groups = match &self.policy.cgroup {
             Some(parent) => Groups::create(CGROUP_MOUNT.as_ref(), parent, &name, &permit.limits),
             None => Groups::default(),
         };
-        let (resources, in_force) = self.hold(&permit, &groups);
-        let begin = self.begin(run, permit, folder, &groups, resources);
-        Ok(Prepared { registered: Registered { shared: self, name, groups }, begin, in_force, end })
+        let registered = Registered { shared: self.clone(), name, groups };
+        if let Some((task, on_disconnect, instance)) = keep {
+            let run = Run { environment: BTreeMap::new(), ..run.clone() };
+            let groups = registered.groups.folders.clone();
+            let record = Record { task, on_disconnect, instance, run, groups };
+            record.write(&folder).map_err(|error| disk(&error))?;
+        }
+        let (resources, in_force) = self.hold(&permit, &registered.groups);
+        let begin = self.begin(run, permit, folder, &registered.groups, resources);
+        Ok(Prepared { registered, begin, in_force, end })
+    }
+
+    /// How much of a run's output is told in a second, if any.
+    pub(super) fn per_second(&self, run: &Run) -> Option<u64> {
+        run.output_events.then_some(self.policy.event_bytes_per_second_max)
     }
 
     fn register(&self, name: &str) -> Result<(PathBuf, Arc<watch::Sender<u64>>), ProcessError> {
@@ -235,13 +279,15 @@ impl Shared {
                 cgroup_joins: groups.joins(),
                 resources,
                 user: self.policy.user,
+                has_terminal: run.terminal.is_some(),
                 error_file: folders::launch_error(&folder),
             },
             log_bytes_max: self.policy.log_bytes_max,
             output_bytes_per_step: self.policy.output_bytes_per_second_max.div_ceil(steps_per_second),
             stdin_open: run.stdin_open,
             tells_output: run.output_events,
-            keeps: self.policy.on_death == OnDeath::Keep,
+            keeps: run.when_agent_ends == WhenAgentEnds::Keep,
+            terminal: run.terminal,
             cgroups: groups.folders.clone(),
             folder,
         }

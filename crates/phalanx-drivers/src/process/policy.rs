@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::class::{ARGUMENT_BYTES_MAX, ARGUMENTS_BYTES_MAX, ARGUMENTS_MAX, Limits, ProcessError, Run};
+use super::class::{
+    ARGUMENT_BYTES_MAX, ARGUMENTS_BYTES_MAX, ARGUMENTS_MAX, Limits, ProcessError, Run, WhenAgentEnds,
+};
 use super::log::LOG_BYTES_MIN;
 use super::supervisor::Supervisor;
 
@@ -24,16 +26,6 @@ const EVENT_BYTES_PER_SECOND: u64 = 1 << 20;
 /// Output taken in a second: a program that writes without end leaves the disk and the worker to others.
 const OUTPUT_BYTES_PER_SECOND: u64 = 32 << 20;
 
-/// What becomes of a program whose worker's process dies without a word.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum OnDeath {
-    /// It is killed with all that it has started.
-    #[default]
-    Kill,
-    /// It runs to its end; its log and its exit are kept. The task itself has ended as lost, and is not taken up again.
-    Keep,
-}
-
 /// What a worker lets be run. A new one allows nothing.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -48,7 +40,7 @@ pub struct Policy {
     pub(super) logs_kept_max: usize,
     pub(super) event_bytes_per_second_max: u64,
     pub(super) output_bytes_per_second_max: u64,
-    pub(super) on_death: OnDeath,
+    pub(super) keeps: bool,
     pub(super) user: Option<(u32, u32)>,
     pub(super) cgroup: Option<PathBuf>,
 }
@@ -120,7 +112,7 @@ impl Policy {
             logs_kept_max: LOGS_KEPT_MAX,
             event_bytes_per_second_max: EVENT_BYTES_PER_SECOND,
             output_bytes_per_second_max: OUTPUT_BYTES_PER_SECOND,
-            on_death: OnDeath::default(),
+            keeps: false,
             user: None,
             cgroup: None,
         }
@@ -186,10 +178,11 @@ impl Policy {
         self
     }
 
-    /// What becomes of a program when the worker's process dies. Default: it is killed.
+    /// Allows programs to go on when the worker's process ends, where they are asked to: see
+    /// [`WhenAgentEnds::Keep`]. Default: none does.
     #[must_use]
-    pub fn on_death(mut self, on_death: OnDeath) -> Self {
-        self.on_death = on_death;
+    pub fn allow_keeping(mut self) -> Self {
+        self.keeps = true;
         self
     }
 
@@ -238,6 +231,9 @@ impl Policy {
     /// Looks whether this may be run here. Looks at the disk.
     pub(super) fn check(&self, run: &Run) -> Result<Permit, ProcessError> {
         check_words(run)?;
+        if run.when_agent_ends == WhenAgentEnds::Keep && !self.keeps {
+            return Err(ProcessError::KeepNotAllowed);
+        }
         let not_allowed = || ProcessError::ProgramNotAllowed(run.program.clone());
         let named = self.programs.get(&run.program).ok_or_else(not_allowed)?;
         let program = find(named).ok_or_else(|| {
@@ -330,6 +326,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let policy = policy(folder.path()).in_force().unwrap();
         assert_eq!(policy.check(&Run::new("sh")).unwrap_err(), ProcessError::ProgramNotAllowed("sh".into()));
+    }
+
+    #[test]
+    fn nothing_is_kept_that_may_not_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = policy(folder.path()).allow_root(folder.path()).allow_program("cat");
+        let run = Run::new("cat").keep();
+        let careful = policy.clone().in_force().unwrap();
+        assert_eq!(careful.check(&run).unwrap_err(), ProcessError::KeepNotAllowed);
+        assert!(careful.check(&Run::new("cat")).is_ok());
+        assert!(policy.allow_keeping().in_force().unwrap().check(&run).is_ok());
     }
 
     #[test]

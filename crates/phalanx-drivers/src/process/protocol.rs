@@ -10,14 +10,14 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::class::{Chunk, Exit};
+use super::class::{Chunk, Exit, TerminalSize};
 
 /// The greatest frame: the largest set of arguments, and something over.
 pub(super) const FRAME_BYTES_MAX: usize = 1 << 20;
 
 const LENGTH_BYTES: usize = 4;
 
-/// What a supervisor is told. The end of these is the death of the worker's process.
+/// What a supervisor is told. The end of these is the end of the worker's process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Order {
     /// The first one, and only that: run this.
@@ -30,6 +30,10 @@ pub(super) enum Order {
     Signal(i32),
     /// Kill the program and all that it has started.
     Kill,
+    /// Do not keep the program any more when the worker's process ends.
+    LetDie,
+    /// The program's terminal has this size now.
+    Resize(TerminalSize),
 }
 
 /// What to run, and how to look after it.
@@ -42,9 +46,10 @@ pub(super) struct Begin {
     /// How much output is taken in a twentieth of a second.
     pub(super) output_bytes_per_step: u64,
     pub(super) stdin_open: bool,
+    pub(super) terminal: Option<TerminalSize>,
     /// Whether output is told, besides being written to the log.
     pub(super) tells_output: bool,
-    /// Whether the program goes on when the worker's process has died.
+    /// Whether the program goes on when the worker's process has ended, and the supervisor waits for the next one.
     pub(super) keeps: bool,
     /// Control groups to remove at the end.
     pub(super) cgroups: Vec<PathBuf>,
@@ -65,6 +70,8 @@ pub(super) struct Launch {
     pub(super) cgroup_joins: Vec<PathBuf>,
     pub(super) resources: Resources,
     pub(super) user: Option<(u32, u32)>,
+    /// Whether its standard output is a terminal, which is to be its own.
+    pub(super) has_terminal: bool,
     /// Where it says why it could not become the program.
     pub(super) error_file: PathBuf,
 }
@@ -97,6 +104,20 @@ pub(super) enum Told {
     Ended(Ended),
     /// It did not come to a start, and the last word.
     Failed(String),
+    /// The first word to a worker's process that has come back.
+    Here(Here),
+}
+
+/// How it stands with a program that was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Here {
+    pub(super) pid: i32,
+    /// How far the log is.
+    pub(super) end: u64,
+    /// How far the output was handed to the worker's process before.
+    pub(super) told: u64,
+    /// How many writes wait for the program, while its standard input is open.
+    pub(super) stdin_waiting: Option<u32>,
 }
 
 /// How it ended. Also what is written to the task's folder.
@@ -106,6 +127,9 @@ pub(super) struct Ended {
     pub(super) stdout_bytes: u64,
     pub(super) stderr_bytes: u64,
     pub(super) last_lines: Vec<String>,
+    pub(super) out_of_memory: bool,
+    /// How far the output was handed to a worker's process.
+    pub(super) told: u64,
 }
 
 impl Ended {

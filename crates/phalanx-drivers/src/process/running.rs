@@ -1,21 +1,21 @@
 //! A task while its program runs: what the supervisor tells becomes events, what the task is told becomes orders.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use phalanx_jobs::{CommandReply, EmitError, Signal as TaskSignal, TaskContext};
+use phalanx_jobs::{CommandReply, Signal as TaskSignal, TaskContext};
 use rustix::process::Signal;
-use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::budget::{Budget, TICKS_PER_SECOND};
-use super::class::{
-    Chunk, Finished, InForce, Process, ProcessError, STDIN_WRITES_MAX, Said, Tell, WRITE_BYTES_MAX,
-};
-use super::protocol::{Ended, Order, Told};
+use super::class::{Finished, InForce, Process, ProcessError, STDIN_WRITES_MAX, Said, Tell, WRITE_BYTES_MAX};
+use super::finish::finish;
+use super::protocol::{Ended, Here, Order, Told};
 use super::supervisor::Supervised;
+use super::telling::Telling;
+use super::terminal::END_OF_INPUT;
+use crate::output::TICKS_PER_SECOND;
 
 /// How long before the deadline of a task that is to stop its program is killed: time enough to hear of the end, so that the
 /// task has an output.
@@ -29,15 +29,49 @@ enum Stdin {
     Closed,
 }
 
+/// What the task of a program is like.
+pub(super) struct Task {
+    /// How many writes wait, while its standard input is open.
+    pub(super) stdin_waiting: Option<usize>,
+    pub(super) has_terminal: bool,
+    pub(super) must_succeed: bool,
+}
+
+/// How a task begins.
+pub(super) enum Beginning {
+    /// Its program is being started.
+    Started(Started),
+    /// Its program was kept.
+    Kept(Found),
+}
+
+/// A program that was kept.
+pub(super) struct Found {
+    pub(super) here: Here,
+    /// From where on its output is told.
+    pub(super) from: u64,
+    pub(super) folder: PathBuf,
+    /// Whether it may not go on after all.
+    pub(super) is_to_die: bool,
+}
+
+/// What is told when the program is there.
+pub(super) struct Started {
+    pub(super) in_force: InForce,
+    pub(super) folder: String,
+}
+
 /// A program that runs, as its task sees it.
 pub(super) struct Running<'a> {
     cx: &'a TaskContext<Process>,
     supervised: Supervised,
     stdin: Stdin,
+    has_terminal: bool,
     kill_at: Option<Instant>,
+    was_told_to_stop: bool,
+    must_succeed: bool,
     ticks: Interval,
-    budget: Budget,
-    end: Arc<watch::Sender<u64>>,
+    telling: Telling<'a>,
 }
 
 /// What woke the task.
@@ -52,25 +86,43 @@ impl<'a> Running<'a> {
     pub(super) fn new(
         cx: &'a TaskContext<Process>,
         supervised: Supervised,
-        stdin_open: bool,
-        event_bytes_per_second_max: u64,
-        end: Arc<watch::Sender<u64>>,
+        task: &Task,
+        telling: Telling<'a>,
     ) -> Self {
         let mut ticks = interval(Duration::from_millis(1_000 / TICKS_PER_SECOND));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             cx,
             supervised,
-            stdin: if stdin_open { Stdin::Open(0) } else { Stdin::Closed },
+            stdin: task.stdin_waiting.map_or(Stdin::Closed, Stdin::Open),
+            has_terminal: task.has_terminal,
             kill_at: None,
+            was_told_to_stop: false,
+            must_succeed: task.must_succeed,
             ticks,
-            budget: Budget::new(event_bytes_per_second_max),
-            end,
+            telling,
         }
     }
 
-    /// Goes on until the program has ended. Dropping the future kills it with all that it has started.
-    pub(super) async fn run(mut self, in_force: InForce, folder: String) -> Result<Finished, ProcessError> {
+    /// Goes on until the program has ended. Dropping the future kills it with all that it has started, unless it is kept.
+    pub(super) async fn run(mut self, begin: Beginning) -> Result<Finished, ProcessError> {
+        let ended = self.go_on(begin).await;
+        if !matches!(ended, Ok(_) | Err(ProcessError::ShuttingDown)) {
+            self.supervised.abandon();
+        }
+        let ended = ended?;
+        self.supervised.wait().await;
+        finish(self.cx, ended, self.must_succeed && !self.was_told_to_stop).await
+    }
+
+    async fn go_on(&mut self, begin: Beginning) -> Result<Ended, ProcessError> {
+        let mut started = match begin {
+            Beginning::Started(started) => Some(started),
+            Beginning::Kept(kept) => {
+                self.catch_up(kept).await?;
+                None
+            }
+        };
         loop {
             match self.woken().await {
                 Woken::Signal(None) => return Err(ProcessError::ShuttingDown),
@@ -86,15 +138,19 @@ impl<'a> Running<'a> {
                     self.kill_at = None;
                     self.order(&Order::Kill).await;
                 }
-                Woken::Tick => self.budget.grow(),
-                Woken::Told(Ok(Told::Ended(ended))) => return self.finish(ended).await,
+                Woken::Tick => self.telling.grow(),
+                Woken::Told(Ok(Told::Ended(ended))) => {
+                    self.telling.skipped().await?;
+                    return Ok(ended);
+                }
                 Woken::Told(Ok(Told::Failed(why))) => {
-                    self.supervised.wait().await;
                     return Err(ProcessError::CannotStart(why));
                 }
                 Woken::Told(Ok(Told::Started { pid })) => {
-                    let pid = u32::try_from(pid).unwrap_or_default();
-                    self.emit(Said::Started { pid, folder: folder.clone(), in_force }).await?;
+                    if let Some(Started { in_force, folder }) = started.take() {
+                        let pid = u32::try_from(pid).unwrap_or_default();
+                        self.telling.emit(Said::Started { pid, folder, in_force }).await?;
+                    }
                 }
                 Woken::Told(Ok(told)) => self.handle_told(told).await?,
                 Woken::Told(Err(error)) => {
@@ -103,6 +159,16 @@ impl<'a> Running<'a> {
                 }
             }
         }
+    }
+
+    /// Tells that the program was kept, and what it has written since.
+    async fn catch_up(&mut self, kept: Found) -> Result<(), ProcessError> {
+        let Found { here, from, folder, is_to_die } = kept;
+        if is_to_die {
+            self.order(&Order::Kill).await;
+        }
+        self.telling.emit(Said::Kept { pid: u32::try_from(here.pid).ok(), from }).await?;
+        self.telling.catch_up(&folder, from, here.end).await
     }
 
     async fn woken(&mut self) -> Woken {
@@ -116,16 +182,8 @@ impl<'a> Running<'a> {
             biased;
             signal = self.cx.recv() => Woken::Signal(signal),
             () = kill => Woken::Kill,
-            _ = self.ticks.tick(), if !self.budget.is_full() => Woken::Tick,
+            _ = self.ticks.tick(), if !self.telling.is_at_rest() => Woken::Tick,
             told = self.supervised.next() => Woken::Told(told),
-        }
-    }
-
-    async fn emit(&self, said: Said) -> Result<(), ProcessError> {
-        match self.cx.emit(said).await {
-            Ok(()) => Ok(()),
-            Err(EmitError::ShuttingDown) => Err(ProcessError::ShuttingDown),
-            Err(EmitError::Refused(reason)) => Err(ProcessError::Invalid(reason.to_string())),
         }
     }
 
@@ -136,9 +194,9 @@ impl<'a> Running<'a> {
 
     async fn handle_told(&mut self, told: Told) -> Result<(), ProcessError> {
         match told {
-            Told::Output(chunk) => self.tell_output(chunk).await,
+            Told::Output(chunk) => self.telling.output(chunk).await,
             Told::Logged { end } => {
-                self.end.send_replace(end);
+                self.telling.note_end(end);
                 Ok(())
             }
             Told::LogFailed(error) => {
@@ -153,32 +211,23 @@ impl<'a> Running<'a> {
             }
             Told::StdinLost if self.stdin != Stdin::Closed => {
                 self.stdin = Stdin::Closed;
-                self.emit(Said::StdinClosed).await
+                self.telling.emit(Said::StdinClosed).await
             }
-            Told::StdinLost | Told::Started { .. } | Told::Ended(_) | Told::Failed(_) => Ok(()),
-        }
-    }
-
-    async fn tell_output(&mut self, chunk: Chunk) -> Result<(), ProcessError> {
-        let end = chunk.offset.saturating_add(chunk.bytes.len() as u64);
-        self.end.send_replace(end);
-        if self.budget.spend(chunk.offset, end) {
-            self.tell_skipped().await?;
-            self.emit(Said::Output(chunk)).await?;
-        }
-        Ok(())
-    }
-
-    async fn tell_skipped(&mut self) -> Result<(), ProcessError> {
-        match self.budget.take_skipped() {
-            Some((from, to)) => self.emit(Said::Skipped { from, to }).await,
-            None => Ok(()),
+            Told::StdinLost | Told::Started { .. } | Told::Ended(_) | Told::Failed(_) | Told::Here(_) => {
+                Ok(())
+            }
         }
     }
 
     async fn handle_command(&mut self, command: Tell, reply: CommandReply<Process>) {
         let answer = match command {
             Tell::Write(bytes) => self.write(bytes).await,
+            Tell::CloseStdin if self.has_terminal => self.write(Bytes::from_static(&[END_OF_INPUT])).await,
+            Tell::Resize(_) if !self.has_terminal => Err(ProcessError::NoTerminal),
+            Tell::Resize(size) => {
+                self.order(&Order::Resize(size)).await;
+                Ok(())
+            }
             Tell::CloseStdin => {
                 self.stdin = Stdin::Closed;
                 self.order(&Order::CloseStdin).await;
@@ -215,14 +264,17 @@ impl<'a> Running<'a> {
     }
 
     async fn stop(&mut self, kill_at: Instant) {
+        self.was_told_to_stop = true;
         self.kill_at = Some(self.kill_at.map_or(kill_at, |at| at.min(kill_at)));
+        if self.supervised.is_kept() {
+            // What must end does not go on behind a worker's back.
+            self.supervised.let_die().await;
+            self.cx.outlive_worker(false).await;
+        }
+        if self.has_terminal {
+            // As when a terminal is closed: a shell that somebody talks to does not heed the other one.
+            self.order(&Order::Signal(Signal::HUP.as_raw())).await;
+        }
         self.order(&Order::Signal(Signal::TERM.as_raw())).await;
-    }
-
-    async fn finish(mut self, ended: Ended) -> Result<Finished, ProcessError> {
-        self.tell_skipped().await?;
-        self.supervised.wait().await;
-        let Ended { exit, stdout_bytes, stderr_bytes, last_lines } = ended;
-        Ok(Finished { exit, last_lines, stdout_bytes, stderr_bytes })
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! It is the parent of the program, so that the end of the program is never missed; it inherits what leaves the program's
 //! group, so that nothing escapes; and its standard input ends with the worker's process however that dies, so that
-//! nothing is left behind. It has threads instead of a runtime: one that reads orders and never blocks, one for each of
+//! nothing is left behind; of one that is kept, the next process of the worker is waited for. It has threads instead of a runtime: one that reads orders and never blocks, one for each of
 //! the program's three streams, and the main one, which waits for the program.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -18,25 +18,24 @@ use std::thread::{sleep, spawn};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::process::{Pid, Signal, getpid, set_child_subreaper};
+use rustix::process::{Pid, getpid, set_child_subreaper};
 
+use super::cgroup;
 use super::class::{Chunk, Exit, STDIN_WRITES_MAX, Stream};
-use super::folders::{ABANDONED, write_end};
+use super::folders::{is_abandoned, write_end};
 use super::log::{CHUNK_BYTES_MAX, LogWriter};
-use super::protocol::{Begin, Ended, Launch, Order, Told, encode, read};
+use super::obey::{Obedient, Stdin, listen};
+use super::protocol::{Begin, Ended, Here, Order, Told, encode, read};
 use super::supervisor::{LAUNCH, OWN_PROGRAM};
-use super::tail::Tail;
+use super::terminal;
 use super::tree::{Tree, sweep};
+use crate::output::Tail;
 
 /// How long the streams of a program that is gone may stay open in hands that are not below it.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// In how large steps of time output is slowed.
 pub(super) const OUTPUT_STEP: Duration = Duration::from_millis(50);
-
-/// How often a control group that is not yet empty is tried to be removed, and how long it takes between two tries.
-const REMOVALS_MAX: usize = 100;
-const REMOVAL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs until the program has ended and all is told. Returns the exit code.
 pub(super) fn run() -> i32 {
@@ -52,27 +51,30 @@ pub(super) fn run() -> i32 {
 }
 
 /// Where output goes: the log, and the worker while it is there.
-struct Sink {
+pub(super) struct Sink {
     state: Mutex<SinkState>,
 }
 
 struct SinkState {
-    worker: Option<File>,
+    worker: Option<Box<dyn Write + Send>>,
     log: Option<LogWriter>,
     log_has_failed: bool,
     tells_output: bool,
     counts: [u64; 2],
+    /// How far the output was handed to a process of the worker.
+    told: u64,
     tail: Tail,
 }
 
 impl Sink {
     fn new(worker: File) -> Self {
         let state = SinkState {
-            worker: Some(worker),
+            worker: Some(Box::new(worker)),
             log: None,
             log_has_failed: false,
             tells_output: false,
             counts: [0; 2],
+            told: 0,
             tail: Tail::default(),
         };
         Self { state: Mutex::new(state) }
@@ -83,7 +85,7 @@ impl Sink {
     }
 
     fn tell(&self, told: &Told) {
-        self.with(|state| state.tell(told));
+        self.with(|state| _ = state.tell(told));
     }
 
     fn output(&self, stream: Stream, bytes: &[u8]) {
@@ -104,19 +106,34 @@ impl Sink {
             } else {
                 Told::Logged { end }
             };
-            state.tell(&told);
+            if state.tell(&told) {
+                state.told = end;
+            }
+        });
+    }
+
+    /// The next process of the worker is there: it hears how it stands, and from then on everything.
+    pub(super) fn welcome(&self, worker: UnixStream, pid: i32, stdin: &Stdin) {
+        self.with(|state| {
+            let end = state.log.as_ref().map_or(0, LogWriter::end);
+            state.worker = Some(Box::new(worker));
+            // Read here, since it changes under this lock only, while no order comes.
+            let stdin_waiting = stdin.waiting();
+            state.tell(&Told::Here(Here { pid, end, told: state.told, stdin_waiting }));
         });
     }
 }
 
 impl SinkState {
-    fn tell(&mut self, told: &Told) {
-        let Some(worker) = &mut self.worker else { return };
+    /// Says whether it was handed over.
+    fn tell(&mut self, told: &Told) -> bool {
+        let Some(worker) = &mut self.worker else { return false };
         let written = encode(told).and_then(|frame| worker.write_all(&frame));
         if written.is_err() {
             // Its process has died. Whether the program goes on is decided where the orders end.
             self.worker = None;
         }
+        written.is_ok()
     }
 }
 
@@ -127,47 +144,62 @@ fn supervise(begin: &Begin, sink: &Arc<Sink>) -> io::Result<Ended> {
         state.log = Some(LogWriter::new(begin.folder.clone(), begin.log_bytes_max));
         state.tells_output = begin.tells_output;
     });
+    if is_abandoned(&begin.folder) {
+        return Err(io::Error::other("the worker's next process has given it up"));
+    }
+    let listener = if begin.keeps { Some(listen(&begin.folder)?) } else { None };
     set_child_subreaper(Some(getpid()))?;
-    let mut child = start()?;
+    let (terminal, mut child) = start(begin)?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let tree = Arc::new(Tree::new(pid.ok_or_else(|| io::Error::other("the program has no number"))?));
     sink.tell(&Told::Started { pid: tree.pid() });
 
     let mut pumps = Pumps::new(sink, begin.output_bytes_per_step);
+    if let Some(terminal) = &terminal {
+        pumps.start(terminal.try_clone()?, Stream::Stdout);
+    }
     if let Some(stdout) = child.stdout.take() {
         pumps.start(stdout, Stream::Stdout);
     }
     if let Some(stderr) = child.stderr.take() {
         pumps.start(stderr, Stream::Stderr);
     }
-    let (writes, to_write) = sync_channel(STDIN_WRITES_MAX);
-    let launch = encode(&begin.launch)?;
-    if let Some(stdin) = child.stdin.take() {
-        feed(stdin, launch, to_write, sink);
-    }
-    let writes = begin.stdin_open.then_some(writes);
-    obey(writes, &tree, begin.folder.clone(), begin.keeps);
+    let stdin = Arc::new(Stdin::default());
+    let input = child.stdin.take().ok_or_else(|| io::Error::other("a new process has no standard input"))?;
+    let writes = feed(begin, input, terminal.as_ref(), &stdin, sink)?;
+    let obedient = Obedient {
+        writes,
+        stdin,
+        tree: tree.clone(),
+        terminal,
+        folder: begin.folder.clone(),
+        listener,
+        sink: sink.clone(),
+    };
+    obedient.start();
 
     let status = tree.wait(|| child.wait())?;
     let is_clear = sweep();
     pumps.wait();
+    let out_of_memory = cgroup::was_out_of_memory(&begin.cgroups);
     if is_clear {
-        remove_cgroups(&begin.cgroups);
+        cgroup::Groups { folders: begin.cgroups.clone(), ..Default::default() }.clear();
     }
-    finish(&begin.launch, &begin.folder, status, sink)
+    finish(begin, status, out_of_memory, sink)
 }
 
-/// Starts the process that becomes the program, at the head of a group of its own.
-fn start() -> io::Result<Child> {
-    Command::new(OWN_PROGRAM)
-        .arg0("phalanx-launch")
-        .arg(LAUNCH)
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
+/// Starts the process that becomes the program, at the head of a group of its own. Of one with a terminal, that is here too.
+fn start(begin: &Begin) -> io::Result<(Option<File>, Child)> {
+    let mut command = Command::new(OWN_PROGRAM);
+    command.arg0("phalanx-launch").arg(LAUNCH).env_clear().stdin(Stdio::piped());
+    let Some(size) = begin.terminal else {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
+        return Ok((None, child));
+    };
+    let (ours, theirs) = terminal::open(size)?;
+    // It leads a session, and so a group, once it has the terminal.
+    let child = command.stdout(theirs.try_clone()?).stderr(theirs).spawn()?;
+    Ok((Some(ours), child))
 }
 
 /// Takes the streams of the program to their ends.
@@ -230,65 +262,47 @@ impl Pumps {
     }
 }
 
-/// Writes to the program's standard input: first what its process needs to become the program.
-fn feed(mut stdin: ChildStdin, launch: Vec<u8>, writes: Receiver<Bytes>, sink: &Arc<Sink>) {
-    let sink = sink.clone();
-    spawn(move || {
-        let mut written = stdin.write_all(&launch);
-        for bytes in writes {
-            if written.is_ok() {
-                written = stdin.write_all(&bytes);
-            }
-            sink.tell(if written.is_ok() { &Told::StdinTaken } else { &Told::StdinLost });
-        }
-    });
-}
-
-/// Does what the worker orders, until its process has died or has let go of this one.
-fn obey(mut writes: Option<SyncSender<Bytes>>, tree: &Arc<Tree>, folder: PathBuf, keeps: bool) {
-    let tree = tree.clone();
-    spawn(move || {
-        let mut orders = io::stdin();
-        loop {
-            match read::<Order>(&mut orders) {
-                Ok(Some(Order::Write(bytes))) => {
-                    // The worker counts what waits: the queue is never full.
-                    if let Some(queue) = &writes {
-                        let _ = queue.try_send(bytes);
-                    }
-                }
-                Ok(Some(Order::CloseStdin)) => writes = None,
-                Ok(Some(Order::Signal(number))) => {
-                    if let Some(signal) = Signal::from_named_raw(number) {
-                        tree.signal(signal);
-                    }
-                }
-                Ok(Some(Order::Kill)) => tree.kill(),
-                Ok(Some(Order::Begin(_)) | None) | Err(_) => break,
-            }
-        }
-        if !keeps || folder.join(ABANDONED).exists() {
-            tree.kill();
-        } else {
-            // The program does not wait for input that will never come.
-            drop(writes);
-        }
-    });
-}
-
-fn remove_cgroups(groups: &[PathBuf]) {
-    for group in groups {
-        for _ in 0..REMOVALS_MAX {
-            match fs::remove_dir(group) {
-                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => sleep(REMOVAL_INTERVAL),
-                _ => break,
-            }
-        }
+/// Writes to the program's standard input, or to its terminal: before that what its process needs to become the program.
+/// Returns the way to write more.
+fn feed(
+    begin: &Begin,
+    mut input: ChildStdin,
+    terminal: Option<&File>,
+    stdin: &Arc<Stdin>,
+    sink: &Arc<Sink>,
+) -> io::Result<Option<SyncSender<Bytes>>> {
+    let terminal = terminal.map(File::try_clone).transpose()?;
+    let is_open = begin.stdin_open || terminal.is_some();
+    let launch = encode(&begin.launch)?;
+    let (writes, to_write) = sync_channel::<Bytes>(STDIN_WRITES_MAX);
+    let (stdin, sink) = (stdin.clone(), sink.clone());
+    if !is_open {
+        stdin.close();
     }
+    spawn(move || {
+        let mut written = input.write_all(&launch);
+        let mut input: Box<dyn Write> = match &terminal {
+            Some(terminal) => {
+                drop(input);
+                Box::new(terminal)
+            }
+            None => Box::new(input),
+        };
+        for bytes in to_write {
+            if written.is_ok() {
+                written = input.write_all(&bytes);
+            }
+            sink.with(|state| {
+                stdin.taken(written.is_err());
+                state.tell(if written.is_ok() { &Told::StdinTaken } else { &Told::StdinLost });
+            });
+        }
+    });
+    Ok(is_open.then_some(writes))
 }
 
-fn finish(launch: &Launch, folder: &Path, status: ExitStatus, sink: &Sink) -> io::Result<Ended> {
-    if let Ok(error) = fs::read_to_string(&launch.error_file)
+fn finish(begin: &Begin, status: ExitStatus, out_of_memory: bool, sink: &Sink) -> io::Result<Ended> {
+    if let Ok(error) = fs::read_to_string(&begin.launch.error_file)
         && !error.is_empty()
     {
         return Err(io::Error::other(error));
@@ -300,9 +314,9 @@ fn finish(launch: &Launch, folder: &Path, status: ExitStatus, sink: &Sink) -> io
     let ended = sink.with(|state| {
         let [stdout_bytes, stderr_bytes] = state.counts;
         let last_lines = std::mem::take(&mut state.tail).into_lines();
-        Ended { exit, stdout_bytes, stderr_bytes, last_lines }
+        Ended { exit, stdout_bytes, stderr_bytes, last_lines, out_of_memory, told: state.told }
     });
     // A disk that is full loses the end of the log, not the end of the task.
-    let _ = write_end(folder, &ended);
+    let _ = write_end(&begin.folder, &ended);
     Ok(ended)
 }

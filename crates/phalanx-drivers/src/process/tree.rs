@@ -39,8 +39,10 @@ impl Tree {
     pub(super) fn signal(&self, signal: Signal) {
         let gone = self.has_been_waited_for.lock().unwrap_or_else(PoisonError::into_inner);
         if !*gone {
-            // Nobody is left in the group: the end is on its way.
-            let _ = kill_process_group(self.leader, signal);
+            // One that is to have a terminal leads no group at first. Where nobody is left in it the end is on its way.
+            if kill_process_group(self.leader, signal).is_err() {
+                let _ = kill_process(self.leader, signal);
+            }
         }
     }
 

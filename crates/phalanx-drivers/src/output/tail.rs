@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use super::class::{LAST_LINE_BYTES_MAX, LAST_LINES, Stream};
+use super::{LAST_LINE_BYTES_MAX, LAST_LINES, Stream};
 
 /// The last lines of both streams, in the order in which they ended.
 #[derive(Debug, Default)]
-pub(super) struct Tail {
+pub(crate) struct Tail {
     lines: VecDeque<Vec<u8>>,
     /// What each stream has written since its last line ended.
     begun: [Vec<u8>; 2],
@@ -14,7 +14,7 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Takes a piece of output.
-    pub(super) fn push(&mut self, stream: Stream, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, stream: Stream, bytes: &[u8]) {
         let mut bytes = bytes;
         // Of a piece with very many lines only the last ones are looked at: output comes by the gigabyte.
         let newlines = bytes.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
@@ -43,7 +43,7 @@ impl Tail {
     }
 
     /// The lines, with what was begun as a last line of each stream. What is no UTF-8 is replaced.
-    pub(super) fn into_lines(mut self) -> Vec<String> {
+    pub(crate) fn into_lines(mut self) -> Vec<String> {
         for line in std::mem::take(&mut self.begun) {
             if !line.is_empty() {
                 self.end_line(line);

@@ -1,11 +1,11 @@
 //! How much output is told as events: so much in a second, and what is more is named as skipped.
 
 /// The parts of a second in which the budget grows: small, so that what a program writes now and then is told at once.
-pub(super) const TICKS_PER_SECOND: u64 = 10;
+pub(crate) const TICKS_PER_SECOND: u64 = 10;
 
 /// What may be told now, and what was not.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     bytes_max: u64,
     room: u64,
     skipped: Option<(u64, u64)>,
@@ -13,23 +13,23 @@ pub(super) struct Budget {
 
 impl Budget {
     /// So many bytes in a second; and as many at once after a quiet second.
-    pub(super) fn new(bytes_per_second_max: u64) -> Self {
+    pub(crate) fn new(bytes_per_second_max: u64) -> Self {
         Self { bytes_max: bytes_per_second_max, room: bytes_per_second_max, skipped: None }
     }
 
     /// Whether ticks change nothing.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.room == self.bytes_max
     }
 
     /// A tick has passed.
-    pub(super) fn grow(&mut self) {
+    pub(crate) fn grow(&mut self) {
         let grown = self.room.saturating_add(self.bytes_max.div_ceil(TICKS_PER_SECOND));
         self.room = grown.min(self.bytes_max);
     }
 
     /// Whether these offsets may be told. If not, they count as skipped.
-    pub(super) fn spend(&mut self, from: u64, to: u64) -> bool {
+    pub(crate) fn spend(&mut self, from: u64, to: u64) -> bool {
         let length = to.saturating_sub(from);
         // Once something was skipped, wait until there is room worth going on for: else every second piece is told.
         let needed = if self.skipped.is_some() { length.max(self.bytes_max / 2) } else { length };
@@ -43,7 +43,7 @@ impl Budget {
     }
 
     /// What was skipped since this was asked last.
-    pub(super) fn take_skipped(&mut self) -> Option<(u64, u64)> {
+    pub(crate) fn take_skipped(&mut self) -> Option<(u64, u64)> {
         self.skipped.take()
     }
 }
