@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use phalanx::{
-    Address, CallOptions, ClusterEvents, Control, Forgotten, Liveness, NodeId, OperatorListener,
-    RemoveFailed, Worker,
+    Address, CallOptions, ClusterEvents, Control, Forgotten, JobChangeError, Labels, Liveness, NodeId,
+    OperatorListener, RemoveFailed, Worker,
 };
 use phalanx_membership::RemoveError;
 
@@ -13,8 +13,8 @@ use crate::discovery;
 use crate::tell::{class, liveness, member_state};
 use crate::wire::REPLY_BYTES_MAX;
 use crate::{
-    ControlStatus, Failure, FailureKind, Formation, Joined, Member, Node, NodeDetails, Part, Reply, Request,
-    Status, Task, WorkerStatus,
+    ControlStatus, Failure, FailureKind, Formation, JobLine, Joined, Member, Node, NodeDetails, Part, Reply,
+    Request, Status, Task, WorkerStatus,
 };
 
 /// The most bytes of a page of a list, but for the worker that goes over it: half of what a frame holds.
@@ -69,7 +69,7 @@ pub(crate) enum Answer {
     /// The node is to leave.
     Leave,
     /// What follows are frames of a gateway.
-    Calls(Control),
+    Calls(Box<Control>),
 }
 
 impl Operated {
@@ -88,7 +88,7 @@ impl Operated {
                 return Answer::Replies(vec![Reply::Status(Box::new(self.status().await))]);
             }
             (_, Request::Events { since }) => return self.events(since),
-            (Self::Control(control), Request::Calls) => return Answer::Calls(control.clone()),
+            (Self::Control(control), Request::Calls) => return Answer::Calls(Box::new(control.clone())),
             (Self::Control(control), request) => return of_control(control, request).await,
             (Self::Worker { worker, .. }, _) => worker,
         };
@@ -149,6 +149,20 @@ async fn of_control(control: &Control, request: Request) -> Answer {
             Ok(()) => Reply::Done,
             Err(error) => failed(FailureKind::Refused, error.to_string()),
         },
+        Request::Jobs => return Answer::Replies(jobs(control).await),
+        Request::Job(name) => match control.jobs().job(&name).await {
+            Some(job) => Reply::Job(Box::new(job.into())),
+            None => of_change(&JobChangeError::NotFound(name)),
+        },
+        Request::ApplyJob(spec) => match control.jobs().apply(*spec).await {
+            Ok(spec) => Reply::Applied(Box::new(spec)),
+            Err(error) => of_change(&error),
+        },
+        Request::RemoveJob(name) => match control.jobs().remove(&name).await {
+            Ok(()) => Reply::Done,
+            Err(error) => of_change(&error),
+        },
+        Request::SetLabels { node, labels } => set_labels(control, &node, labels).await,
         // Answered before, for every node.
         Request::Status | Request::Events { .. } | Request::Leave | Request::Calls => {
             failed(FailureKind::NotUnderstood, "this question has another answer")
@@ -168,6 +182,28 @@ fn kind_of(error: &RemoveFailed) -> FailureKind {
     }
 }
 
+fn of_change(error: &JobChangeError) -> Reply {
+    let kind = match error {
+        JobChangeError::NotFound(_) => FailureKind::NotFound,
+        _ => FailureKind::Refused,
+    };
+    failed(kind, error.to_string())
+}
+
+async fn jobs(control: &Control) -> Vec<Reply> {
+    let (mut pages, mut page, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for job in control.jobs().list().await.iter().map(JobLine::from) {
+        bytes += postcard::to_stdvec(&job).map_or(0, |encoded| encoded.len());
+        page.push(job);
+        if bytes >= PAGE_BYTES_MAX {
+            bytes = 0;
+            pages.push(Reply::Jobs { jobs: std::mem::take(&mut page), more: true });
+        }
+    }
+    pages.push(Reply::Jobs { jobs: page, more: false });
+    pages
+}
+
 async fn forget(control: &Control, node: NodeId) -> Reply {
     match control.forget(&node).await {
         Forgotten::Dropped => Reply::Done,
@@ -181,6 +217,17 @@ async fn forget(control: &Control, node: NodeId) -> Reply {
         Forgotten::Connected => {
             failed(FailureKind::Refused, format!("{node} is connected: stop it before it is forgotten"))
         }
+    }
+}
+
+async fn set_labels(control: &Control, node: &NodeId, labels: Option<Labels>) -> Reply {
+    let changed = match labels {
+        Some(labels) => control.set_labels(node, labels).await,
+        None => control.clear_labels(node).await,
+    };
+    match changed {
+        Ok(()) => Reply::Done,
+        Err(error) => failed(FailureKind::Refused, error.to_string()),
     }
 }
 

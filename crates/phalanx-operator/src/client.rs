@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use phalanx::{Address, NodeId, Operator, OperatorError, Secret};
+use phalanx::{Address, JobName, JobSpec, Labels, NodeId, Operator, OperatorError, Secret};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::channel::Channel;
 use crate::wire::{REPLY_BYTES_MAX, WireError};
-use crate::{Calls, Event, Failure, Joined, Node, NodeDetails, Reply, Request, Status};
+use crate::{Calls, Event, Failure, JobDetails, JobLine, Joined, Node, NodeDetails, Reply, Request, Status};
 
 /// How long a node may take for the next message of an answer: listing a large cluster, or dialling what does not answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -256,6 +256,62 @@ impl Client {
     /// [`AskError`].
     pub async fn publish(&mut self, name: &str, payload: Bytes) -> Result<(), AskError> {
         self.done(Request::Publish { name: name.to_owned(), payload }).await
+    }
+
+    /// Every job, in the order of their names.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn jobs(&mut self) -> Result<Vec<JobLine>, AskError> {
+        let mut all = Vec::new();
+        let mut reply = self.ask(Request::Jobs).await?;
+        loop {
+            let Reply::Jobs { jobs, more } = reply else { return Err(AskError::Unexpected) };
+            all.extend(jobs);
+            if !more {
+                return Ok(all);
+            }
+            reply = self.answer().await?;
+        }
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// [`AskError`]; among them that there is no such job.
+    pub async fn job(&mut self, name: JobName) -> Result<JobDetails, AskError> {
+        match self.ask(Request::Job(name)).await? {
+            Reply::Job(details) => Ok(*details),
+            _ => Err(AskError::Unexpected),
+        }
+    }
+
+    /// Makes a job, or changes the one of that name to this; says what it is now.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn apply_job(&mut self, spec: JobSpec) -> Result<JobSpec, AskError> {
+        match self.ask(Request::ApplyJob(Box::new(spec))).await? {
+            Reply::Applied(spec) => Ok(*spec),
+            _ => Err(AskError::Unexpected),
+        }
+    }
+
+    /// Stops a job's tasks, and forgets it.
+    ///
+    /// # Errors
+    /// [`AskError`]; among them that there is no such job.
+    pub async fn remove_job(&mut self, name: JobName) -> Result<(), AskError> {
+        self.done(Request::RemoveJob(name)).await
+    }
+
+    /// Labels a worker for good, as `Control::set_labels` does; `None` takes that back, and the worker has what its own
+    /// configuration says from its next start on.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn set_labels(&mut self, node: NodeId, labels: Option<Labels>) -> Result<(), AskError> {
+        self.done(Request::SetLabels { node, labels }).await
     }
 
     async fn done(&mut self, request: Request) -> Result<(), AskError> {

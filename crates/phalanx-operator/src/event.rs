@@ -1,7 +1,7 @@
 //! What happens in a cluster, as one control node tells it to operators.
 
 use bytes::Bytes;
-use phalanx::{Address, Boot, Fence, NodeId, NodeStatus};
+use phalanx::{Address, Boot, Fence, Instance, NodeId, NodeStatus, TaskState};
 use serde::{Deserialize, Serialize};
 
 /// Something that has happened, with its number. The numbers of one boot of a node grow by one; what is missing has been
@@ -102,4 +102,41 @@ pub enum EventKind {
     },
     /// All of those are back, or were removed.
     PartitionEnded,
+    /// A worker that the node hosts has a task.
+    TaskStarted(TaskTold),
+    /// A task has ended on a worker that the node hosts.
+    TaskStopped {
+        /// Which.
+        task: TaskTold,
+        /// How it has ended, in a word.
+        state: TaskState,
+        /// How, in words.
+        reason: String,
+    },
+    /// Something has happened to a job that the node supervises.
+    Job {
+        /// Which job.
+        job: String,
+        /// Which attempt of which instance, as `job[instance]#attempt`, where it is about one.
+        attempt: Option<String>,
+        /// Where that is.
+        node: Option<NodeId>,
+        /// What has happened, in a word: the state of the instance or of the job, or how a rollout is.
+        what: String,
+        /// More words, for people.
+        reason: String,
+    },
+}
+
+/// A task, as events name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskTold {
+    /// Which worker has it.
+    pub node: NodeId,
+    /// Its id.
+    pub task: String,
+    /// Its class and the version of that.
+    pub class: String,
+    /// Which attempt of which instance of a job it is, if it is one.
+    pub instance: Option<Instance>,
 }

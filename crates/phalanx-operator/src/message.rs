@@ -4,10 +4,10 @@
 //! for as long as the operator listens. An operator that sends anything meanwhile ends the stream of events.
 
 use bytes::Bytes;
-use phalanx::{Address, Boot, NodeId};
+use phalanx::{Address, Boot, JobName, JobSpec, Labels, NodeId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Event, Node, NodeDetails, Status};
+use crate::{Event, JobDetails, JobLine, Node, NodeDetails, Status};
 
 /// What an operator asks. The order of the variants is the wire form: add at the end, take none away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,21 @@ pub enum Request {
     /// From here on this connection carries the frames of a gateway: calls to any worker, or a transfer. See
     /// [`Calls`](crate::Calls).
     Calls,
+    /// Every job.
+    Jobs,
+    /// One job.
+    Job(JobName),
+    /// Make a job, or change the one of that name to this. The node sets its versions.
+    ApplyJob(Box<JobSpec>),
+    /// Stop a job's tasks, and forget it.
+    RemoveJob(JobName),
+    /// Label a worker for good, or take that back.
+    SetLabels {
+        /// Which worker; it need not be there.
+        node: NodeId,
+        /// What with. `None`: from its next start on, with what its own configuration says.
+        labels: Option<Labels>,
+    },
 }
 
 /// What a node answers. The order of the variants is the wire form: add at the end, take none away.
@@ -74,6 +89,17 @@ pub enum Reply {
     Leaving,
     /// To [`Request::Calls`]: what follows are frames. By which node they go.
     Calls(Boot),
+    /// To [`Request::Jobs`]: one page of the list.
+    Jobs {
+        /// Some of the jobs, in the order of their names.
+        jobs: Vec<JobLine>,
+        /// Whether another page follows.
+        more: bool,
+    },
+    /// To [`Request::Job`].
+    Job(Box<JobDetails>),
+    /// To [`Request::ApplyJob`]: what it is now.
+    Applied(Box<JobSpec>),
 }
 
 /// What came of one address of [`Request::Join`].

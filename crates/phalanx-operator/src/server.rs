@@ -129,7 +129,7 @@ impl Service {
 
     /// Answers one question after another, until the operator goes, says nothing, or says what is no question; or until
     /// frames of a gateway follow, for this node.
-    async fn converse(&self, channel: &mut Channel) -> io::Result<Option<Control>> {
+    async fn converse(&self, channel: &mut Channel) -> io::Result<Option<Box<Control>>> {
         loop {
             let received = timeout(IDLE_TIMEOUT, channel.receive()).await;
             let Some(bytes) = received.map_err(io::Error::other)?? else { return Ok(None) };

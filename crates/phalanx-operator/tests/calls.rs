@@ -194,3 +194,38 @@ async fn a_worker_is_no_gateway() {
     };
     assert_eq!(kind(&refused), Some(FailureKind::ControlOnly), "{refused}");
 }
+
+#[tokio::test]
+async fn a_job_is_made_looked_at_and_removed() {
+    use phalanx::{Count, JobName, Jobs};
+    let cluster = Cluster::start().await;
+    let path = cluster.folder.path().join("control-1.sock");
+    let mut client = Client::connect_socket(path).await.unwrap();
+    let name: JobName = "sums".parse().unwrap();
+    let spec = Jobs::spec::<Sum>(name.clone(), &7, Count::PerNode).unwrap();
+    let applied = client.apply_job(spec.clone()).await.unwrap();
+    assert_eq!(client.apply_job(spec).await.unwrap().version, applied.version + 1);
+    let runs = async {
+        loop {
+            let details = client.job(name.clone()).await.unwrap();
+            if details.status == "placed" && details.instances.len() == 1 {
+                return (details, client.jobs().await.unwrap());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (details, listed) = timeout(PATIENCE, runs).await.unwrap();
+    assert_eq!(details.instances[0].place.as_ref().unwrap().node, worker());
+    assert_eq!((listed[0].running, listed[0].desired, listed[0].class.as_str()), (1, None, "sum/1"));
+    client.remove_job(name.clone()).await.unwrap();
+    let gone = async {
+        loop {
+            match client.job(name.clone()).await {
+                Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(error) => return error,
+            }
+        }
+    };
+    let gone = timeout(PATIENCE, gone).await.unwrap();
+    assert!(matches!(gone, AskError::Failed(failure) if failure.kind == FailureKind::NotFound));
+}

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
-use phalanx::{Address, Boot, Fence, Generation, NodeId, NodeStatus, Usage};
+use phalanx::{
+    Address, Boot, Class, Count, Fence, Generation, Instance, JobSpec, NodeId, NodeStatus, TaskState, Usage,
+};
 use phalanx_operator::{
-    ControlStatus, Event, EventKind, Failure, FailureKind, Formation, Joined, Liveness, Member, MemberState,
-    Node, Part, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Reply, Request, SocketStatus, Status, StrategyStatus,
-    WireError,
+    ControlStatus, Event, EventKind, Failure, FailureKind, Formation, JobDetails, JobLine, Joined, Liveness,
+    Member, MemberState, Node, Part, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Reply, Request, SocketStatus,
+    Status, StrategyStatus, TaskTold, WireError,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -39,8 +41,15 @@ fn request() -> impl Strategy<Value = Request> {
         vec(address(), 0..4).prop_map(Request::Join),
         Just(Request::Leave),
         Just(Request::Calls),
+        Just(Request::Jobs),
+        "[a-z/]{1,9}".prop_map(|name| Request::Job(name.parse().unwrap())),
+        payload().prop_map(|body| Request::ApplyJob(Box::new(JobSpec { body, ..spec() }))),
         node_id().prop_map(Request::Remove),
         node_id().prop_map(Request::Forget),
+        (node_id(), option::of("[a-z]{1,9}")).prop_map(|(node, labels)| Request::SetLabels {
+            node,
+            labels: labels.map(|labels| labels.parse().unwrap()),
+        }),
         (".{0,40}", payload()).prop_map(|(name, payload)| Request::Publish { name, payload }),
     ]
 }
@@ -57,6 +66,17 @@ fn worker() -> impl Strategy<Value = Node> {
             labels: "core;group=a".parse().unwrap(),
             classes,
             usage: Usage { cpu_percent: Some(7), ..Usage::default() },
+        },
+    )
+}
+
+fn task_told() -> impl Strategy<Value = TaskTold> {
+    (node_id(), ".{0,20}", "[a-z]{1,9}/[0-9]", option::of(any::<u64>())).prop_map(
+        |(node, task, class, attempt)| TaskTold {
+            node,
+            task,
+            class,
+            instance: attempt.map(|attempt| Instance::new("web", "0", attempt).unwrap()),
         },
     )
 }
@@ -78,6 +98,12 @@ fn kind() -> impl Strategy<Value = EventKind> {
         any::<u64>().prop_map(|count| EventKind::Missed { count }),
         any::<u64>().prop_map(|after| EventKind::Gap { after }),
         Just(EventKind::PartitionEnded),
+        task_told().prop_map(EventKind::TaskStarted),
+        (task_told(), ".{0,40}").prop_map(|(task, reason)| EventKind::TaskStopped {
+            task,
+            state: TaskState::Killed,
+            reason
+        }),
     ]
 }
 
@@ -139,6 +165,11 @@ fn lengths_and_versions_are_checked_first() {
 }
 
 /// What every version that speaks version 1 must send and understand.
+fn spec() -> JobSpec {
+    let class = Class { name: "web".into(), version: 1 };
+    JobSpec::new("shop/web".parse().unwrap(), class, Bytes::from_static(&[7]), Count::Exactly(3))
+}
+
 fn recorded() -> (Vec<Request>, Vec<Reply>) {
     let id = |name: &str| NodeId::new(name).unwrap();
     let boot = |name: &str| Boot { node: id(name), generation: Generation::from_u64(258) };
@@ -154,6 +185,12 @@ fn recorded() -> (Vec<Request>, Vec<Reply>) {
         Request::Forget(id("a")),
         Request::Publish { name: "n".into(), payload: Bytes::from_static(&[7]) },
         Request::Calls,
+        Request::Jobs,
+        Request::Job(spec().name),
+        Request::ApplyJob(Box::new(spec())),
+        Request::RemoveJob(spec().name),
+        Request::SetLabels { node: id("a"), labels: Some("core;group=a".parse().unwrap()) },
+        Request::SetLabels { node: id("a"), labels: None },
     ];
     let member = Member {
         node: boot("a"),
@@ -185,6 +222,20 @@ fn recorded() -> (Vec<Request>, Vec<Reply>) {
         }),
     };
     let event = |kind| Reply::Event(Event { number: 300, unix_ms: 1_000, kind });
+    let told = TaskTold {
+        node: id("b"),
+        task: "a@1/7".into(),
+        class: "double/1".into(),
+        instance: Some(Instance::new("web", "0", 3).unwrap()),
+    };
+    let line = JobLine {
+        name: spec().name,
+        version: 2,
+        class: "web/1".into(),
+        desired: Some(3),
+        running: 2,
+        status: "placed".into(),
+    };
     let replies = vec![
         Reply::Done,
         Reply::Failed(Failure::new(FailureKind::ControlOnly, "no")),
@@ -195,10 +246,27 @@ fn recorded() -> (Vec<Request>, Vec<Reply>) {
         event(EventKind::Gap { after: 5 }),
         event(EventKind::PartitionSuspected { away: vec![id("a")] }),
         event(EventKind::PartitionEnded),
+        event(EventKind::TaskStarted(told.clone())),
+        event(EventKind::TaskStopped { task: told, state: TaskState::Failed, reason: "why".into() }),
         Reply::CaughtUp,
         Reply::Joined(vec![Joined { address, outcome: Err("e".into()) }]),
         Reply::Leaving,
         Reply::Calls(boot("a")),
+        Reply::Jobs { jobs: vec![line], more: true },
+        Reply::Job(Box::new(JobDetails {
+            spec: spec(),
+            status: "placed".into(),
+            instances: Vec::new(),
+            more: 1,
+        })),
+        Reply::Applied(Box::new(spec())),
+        event(EventKind::Job {
+            job: "shop/web".into(),
+            attempt: Some("shop/web[0]#1".into()),
+            node: Some(id("a")),
+            what: "running".into(),
+            reason: String::new(),
+        }),
     ];
     (requests, replies)
 }

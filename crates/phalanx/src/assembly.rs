@@ -19,11 +19,16 @@ use crate::event_log::EventLog;
 use crate::events::record_control;
 use crate::formation::{Formation, Forming, follow};
 use crate::gossip::Gossip;
+use crate::jobs::{Jobs, Surroundings};
+use crate::labelling::{self, Applying, Labelling, Written};
+use crate::locations::{self, Locating, Locations};
 use crate::mesh::{DiscoveryView, Mesh, MeshTold};
+use crate::metadata::{self, MetadataHandle};
 use crate::news::News;
 use crate::node::{ControlSide, LostWorker, Node, Running};
 use crate::operator::{OperatorListener, Operators};
 use crate::setup::Base;
+use crate::tables::Mirrors;
 
 /// How many lost workers wait to be dialled.
 const LOST_WORKERS_MAX: usize = 1_024;
@@ -70,18 +75,25 @@ impl Parts {
     /// Joins the parts, and starts them.
     pub(crate) fn assemble(self, mut base: Base) -> Control {
         let nobody = Ownership::nobody(&self.membership.view().borrow());
-        let cluster = (base.cluster.as_str().into(), base.cluster_id);
+        let cluster = Arc::new((base.cluster.clone(), base.cluster_id));
         let (context, strategies) = (base.discover_context(), std::mem::take(&mut base.strategies));
         let environment = base.environment.clone();
-        let (node, outlets) = node(base, self.handlers, self.gossip, &nobody);
+        let (locations, labels_written) = (locations::directory(), Arc::<Written>::default());
+        let mirrors = Mirrors::default()
+            .with(locations::TABLE, locations.clone())
+            .with(labelling::TABLE, labels_written.clone());
+        let (metadata, keeper) = metadata::start(&base, self.membership.view(), mirrors);
+        let known = (metadata.clone(), locations.clone());
+        let (node, outlets) = node(base, self.handlers, self.gossip, known, &nobody);
         let Outlets { log, service, operators, forgotten, lost_workers } = outlets;
         let start = |work: Work| node.spawn.spawn(work);
         let (members, workers) = (self.membership.subscribe(), service.subscribe());
         start(Box::pin(record_control(log.clone(), members, workers)));
+        let labelling = follow_hosted(&node, &metadata, &service, labels_written);
         start(Box::pin(node.clone().accept_links()));
         start(Box::pin(node.clone().link_to_itself()));
+        start(Box::pin(keeper.run()));
         node.start_meter(environment.meter.clone());
-        start(Box::pin(forget_workers(forgotten, service.clone())));
         start(Box::pin(cluster::end_when_expelled(self.membership.subscribe(), node.clone())));
         let finding = Finding { strategies, context, announcement: self.announcement, lost_workers };
         let (discovery, leaving) = finding.start(&node, &environment, &self.membership);
@@ -93,8 +105,21 @@ impl Parts {
             &node,
             &environment,
         );
+        let around = Surroundings {
+            service: service.clone(),
+            ownership: ownership.clone(),
+            view: self.membership.view(),
+            log: log.clone(),
+            entropy: environment.entropy.clone(),
+        };
+        let (jobs, supervising) = Jobs::new(metadata, around);
+        node.spawn.spawn(Box::pin(supervising.run()));
+        node.spawn.spawn(Box::pin(forget_workers(forgotten, service.clone(), jobs.clone())));
         Control {
             node: Arc::new(Running(node)),
+            jobs,
+            labelling,
+            locations,
             service,
             membership: self.membership,
             ownership,
@@ -105,19 +130,41 @@ impl Parts {
             discovery,
             log,
             operators,
-            leaving,
+            leaving: Arc::new(leaving),
         }
     }
 }
 
+/// Writes down whom this node hosts, and labels them: from before its first link on.
+fn follow_hosted(
+    node: &Arc<Node>,
+    metadata: &MetadataHandle,
+    service: &ControlService,
+    labels_written: Arc<Written>,
+) -> Labelling {
+    let labelling = Labelling::new(metadata.clone());
+    let locating = Locating::new(metadata.clone(), service.clone());
+    let applying = Applying::new(labelling.clone(), service.clone(), labels_written);
+    node.spawn.spawn(Box::pin(locating.run()));
+    node.spawn.spawn(Box::pin(applying.run()));
+    labelling
+}
+
 /// The node itself.
-fn node(base: Base, handlers: EventHandlers, gossip: Gossip, nobody: &Ownership) -> (Arc<Node>, Outlets) {
+fn node(
+    base: Base,
+    handlers: EventHandlers,
+    gossip: Gossip,
+    (metadata, directory): (MetadataHandle, Arc<Locations>),
+    nobody: &Ownership,
+) -> (Arc<Node>, Outlets) {
     let service = ControlService::start(ControlConfig {
         boot: base.boot.clone(),
         config: base.config.jobs.clone(),
         shards: base.environment.cores.get(),
         handlers,
         owners: nobody.owners(),
+        directory,
         spawn: base.spawn.clone(),
     });
     let worker = WorkerService::start(WorkerSettings {
@@ -133,8 +180,13 @@ fn node(base: Base, handlers: EventHandlers, gossip: Gossip, nobody: &Ownership)
     let (lost_sender, lost_workers) = mpsc::channel(LOST_WORKERS_MAX);
     let (sender, operators) = Operators::new();
     let service_of_node = service.clone();
-    let control =
-        ControlSide { service: service_of_node, gossip, lost_workers: lost_sender, operators: sender };
+    let control = ControlSide {
+        service: service_of_node,
+        gossip,
+        lost_workers: lost_sender,
+        operators: sender,
+        metadata,
+    };
     let node = Arc::new(Node {
         boot: base.boot,
         endpoint: base.endpoint,
@@ -213,9 +265,10 @@ async fn until(stops: CancellationToken, work: impl Future<Output = ()>) {
 }
 
 /// Carries out what operators at other control nodes wish.
-async fn forget_workers(mut workers: mpsc::Receiver<NodeId>, service: ControlService) {
+async fn forget_workers(mut workers: mpsc::Receiver<NodeId>, service: ControlService, jobs: Jobs) {
     while let Some(worker) = workers.recv().await {
         let forgotten = service.forget(&worker).await;
+        jobs.forget(worker.clone());
         tracing::debug!(%worker, ?forgotten, "an operator says that a worker will not come back");
     }
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use phalanx_base::{Address, AddressList, Boot, Entropy, NodeId, Role};
+use phalanx_base::{Address, AddressList, Boot, Entropy, Labels, NodeId, Role};
 use phalanx_discovery::{Announcement, Resolver};
+use phalanx_jobs::wire::TaskId;
 use phalanx_jobs::{
-    ControlService, Drain, DrainOptions, EventHandler, EventHandlers, Forgotten, JobClass, Nodes, Spawn,
-    Stream, Tasks, WorkerHandle, WorkerInfo,
+    ControlService, Directory, Drain, DrainOptions, EventHandler, EventHandlers, Forgotten, JobClass, Nodes,
+    OperationError, Spawn, Stream, TaskHandle, Tasks, WorkerHandle, WorkerInfo,
 };
 use phalanx_membership::driver::{MembershipHandle, RemoveFailed, drive};
 use phalanx_membership::{ClusterView, LocalMember, Membership};
@@ -27,6 +28,9 @@ use crate::event_log::EventLog;
 use crate::events::ClusterEvents;
 use crate::formation::{FORM_DEADLINE, Formation, Forming, served_before};
 use crate::gossip::Gossip;
+use crate::jobs::Jobs;
+use crate::labelling::{Labelling, LabelsChangeError};
+use crate::locations::Locations;
 use crate::mesh::DiscoveryView;
 use crate::news::PublishError;
 use crate::node::{Running, SHUTDOWN_GRACE};
@@ -45,12 +49,15 @@ pub struct Control {
     pub(crate) ownership: watch::Receiver<Ownership>,
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) cluster: (Arc<str>, ClusterId),
+    pub(crate) cluster: Arc<(String, ClusterId)>,
     pub(crate) formation: watch::Receiver<Formation>,
     pub(crate) discovery: watch::Receiver<Arc<DiscoveryView>>,
     pub(crate) log: EventLog,
     pub(crate) operators: OperatorListener,
-    pub(crate) leaving: Leaving,
+    pub(crate) leaving: Arc<Leaving>,
+    pub(crate) jobs: Jobs,
+    pub(crate) labelling: Labelling,
+    pub(crate) locations: Arc<Locations>,
 }
 
 /// Makes a [`Control`].
@@ -130,6 +137,19 @@ impl Control {
         self.service.worker(id.borrow().clone())
     }
 
+    /// A handle to a task that somebody has started on a worker, here or at another control node: as
+    /// [`WorkerHandle::task`]. Dropping the future cancels the question.
+    ///
+    /// # Errors
+    /// [`OperationError`] where the worker has no such task (any more), or cannot be asked.
+    pub async fn task<C: JobClass>(
+        &self,
+        worker: impl Borrow<NodeId>,
+        task: &TaskId,
+    ) -> Result<TaskHandle<C>, OperationError> {
+        self.worker(worker).task(task).await
+    }
+
     /// Links this node to the one at an address, by hand: for clusters without discovery. A control node there becomes part
     /// of the cluster, a worker gets its owner. Returns who it is; a link that exists already is kept. Dropping the future
     /// may leave the link or not.
@@ -159,6 +179,13 @@ impl Control {
     /// Every task that runs anywhere in the cluster, and who did not answer.
     pub async fn tasks(&self) -> Tasks {
         self.service.tasks().await
+    }
+
+    /// The control node that hosts a worker, as the control nodes have written it down: known here without asking anybody, and
+    /// behind by a moment where the worker moves. Who calls a worker need not know it.
+    #[must_use]
+    pub fn location_of(&self, worker: impl Borrow<NodeId>) -> Option<NodeId> {
+        self.locations.location(worker.borrow())
     }
 
     /// The workers that this node knows: those whose proxies it hosts, and those it has lately met.
@@ -202,13 +229,60 @@ impl Control {
         self.node.news.publish(name, payload.into())
     }
 
+    /// The jobs of the cluster: tasks that are kept at the number that was asked for.
+    #[must_use]
+    pub fn jobs(&self) -> Jobs {
+        self.jobs.clone()
+    }
+
+    /// Labels a worker, for good: it gets these labels a moment later, from whoever hosts it, and again each time it comes
+    /// with others. So they go before its own configuration at each start, after a moment in which it has that; what it is
+    /// labelled with otherwise, by itself or by its handle, lasts until it attaches anew at the latest. A worker that is not
+    /// there gets them when it comes. All control nodes know of it, and their stores. Of two that label one worker at one
+    /// time the later one wins.
+    ///
+    /// Returns once it is written down here; other control nodes know it a moment later. Dropping the future may leave it done
+    /// or not.
+    ///
+    /// # Errors
+    /// [`LabelsChangeError`]; nothing has changed.
+    pub async fn set_labels(
+        &self,
+        worker: impl Borrow<NodeId>,
+        labels: Labels,
+    ) -> Result<(), LabelsChangeError> {
+        self.labelling.set(worker.borrow(), &labels).await
+    }
+
+    /// Takes back what [`set_labels`](Self::set_labels) has said. The worker keeps the labels until it starts again; then it has
+    /// those of its own configuration. Where nothing was said nothing changes. Dropping the future may leave it done or not.
+    ///
+    /// # Errors
+    /// [`LabelsChangeError`]; nothing has changed.
+    pub async fn clear_labels(&self, worker: impl Borrow<NodeId>) -> Result<(), LabelsChangeError> {
+        self.labelling.clear(worker.borrow()).await
+    }
+
+    /// What [`set_labels`](Self::set_labels) has said of a worker, if anything, as this control node knows it. What the worker
+    /// has is in [`nodes`](Self::nodes).
+    pub async fn labels_of(&self, worker: impl Borrow<NodeId>) -> Option<Labels> {
+        self.labelling.of(worker.borrow()).await
+    }
+
     /// Drops what the control nodes keep for a worker that is lost and will not come back, on this node and on every other
     /// one: who asks for it learns at once that nobody hosts it. A worker that is connected is left alone. Should it come back
-    /// after all, it is welcome. Says what became of it at this node; cancellation safe.
+    /// after all, it is welcome. Also what [`set_labels`](Self::set_labels) has said of it is dropped, once it is certain that
+    /// nobody hosts it. Says what became of it at this node. Dropping the future may leave it done or not.
     pub async fn forget(&self, worker: impl Borrow<NodeId>) -> Forgotten {
-        let here = self.service.forget(worker.borrow()).await;
+        let worker = worker.borrow();
+        let here = self.service.forget(worker).await;
         if here != Forgotten::Connected {
-            self.node.news.forget(worker.borrow().clone());
+            self.node.news.forget(worker.clone());
+            if self.service.is_hosted(worker).await == Some(false)
+                && let Err(error) = self.labelling.clear(worker).await
+            {
+                tracing::warn!(%worker, %error, "the labels of a forgotten worker stay");
+            }
         }
         here
     }
@@ -256,6 +330,9 @@ impl Control {
         let handed_over = async { self.drain(DrainOptions::default()).await.finished().await };
         tokio::join!(handed_over, self.node.stop_tasks(SHUTDOWN_GRACE));
         self.leaving.dials_no_more.cancel();
+        if let Some(control) = &self.node.control {
+            control.metadata.store().await;
+        }
         // A membership that has stopped has nobody to tell.
         let _ = self.membership.leave().await;
         if timeout(WITHDRAWAL_MAX, self.leaving.is_withdrawn.cancelled()).await.is_err() {

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use phalanx_base::{Fence, NodeId, NodeStatus};
-use phalanx_jobs::{WorkerChange, WorkerView};
+use phalanx_jobs::wire::{ClassName, Instance, TaskId};
+use phalanx_jobs::{EndSummary, WorkerChange, WorkerView};
 use phalanx_membership::Event as MemberEvent;
 use phalanx_membership::driver::Events;
 use tokio::sync::broadcast::error::RecvError;
@@ -31,6 +32,32 @@ pub enum ClusterEvent {
         /// Which worker.
         worker: NodeId,
     },
+    /// A worker has a task. Each owner of the worker tells it once, when it starts the task or first learns of it: so the next
+    /// owner tells it again after a move, and who needs it once in the cluster looks at the task's id.
+    TaskStarted {
+        /// Which worker.
+        worker: NodeId,
+        /// Which task.
+        task: TaskId,
+        /// Its class.
+        class: ClassName,
+        /// Which attempt of which instance of a job it is, if it is one.
+        instance: Option<Instance>,
+    },
+    /// A task has ended, which was told to have started. It is told by whoever hosts the worker then; of a worker that is lost
+    /// for good nobody can tell it.
+    TaskStopped {
+        /// Which worker.
+        worker: NodeId,
+        /// Which task.
+        task: TaskId,
+        /// Its class.
+        class: ClassName,
+        /// Which attempt of which instance of a job it was, if it was one.
+        instance: Option<Instance>,
+        /// How it has ended: with the text of a panic, where it was one.
+        end: EndSummary,
+    },
     /// Events of tasks came twice after a lost link or a move, and were dropped by their number.
     Redelivered {
         /// How many.
@@ -55,6 +82,8 @@ pub enum ClusterEvent {
     },
     /// After [`ClusterEvent::PartitionSuspected`]: all of those are back, or have been removed.
     PartitionEnded,
+    /// To a job that this node supervises.
+    Job(phalanx_supervision::Event),
     /// A control node has published something of the user's own to every node.
     User {
         /// Which control node.
@@ -104,6 +133,12 @@ impl From<WorkerChange> for ClusterEvent {
             WorkerChange::Redelivered { count } => Self::Redelivered { count },
             WorkerChange::MassFailure { lost, known } => Self::MassFailure { lost, known },
             WorkerChange::MassFailureEnded => Self::MassFailureEnded,
+            WorkerChange::TaskStarted { worker, task, class, instance } => {
+                Self::TaskStarted { worker, task, class, instance }
+            }
+            WorkerChange::TaskEnded { worker, task, class, instance, end } => {
+                Self::TaskStopped { worker, task, class, instance, end }
+            }
         }
     }
 }

@@ -14,8 +14,13 @@ mod event_log;
 mod events;
 mod formation;
 mod gossip;
+mod hosted;
+mod jobs;
+mod labelling;
 mod links;
+mod locations;
 mod mesh;
+mod metadata;
 mod meter;
 mod news;
 mod node;
@@ -25,6 +30,7 @@ mod setup;
 mod severed;
 mod spawn;
 mod store;
+mod tables;
 mod user_threads;
 mod worker;
 
@@ -37,6 +43,8 @@ pub use environment::{Environment, SystemWallClock, WallClock};
 pub use error::{ConnectError, StartError};
 pub use events::{ClusterEvent, ClusterEvents, NumberedEvent};
 pub use formation::Formation;
+pub use jobs::{Job, JobChangeError, Jobs};
+pub use labelling::LabelsChangeError;
 pub use mesh::{DiscoveryView, SocketView};
 pub use meter::{Meter, SystemMeter};
 pub use news::PublishError;
@@ -52,19 +60,24 @@ pub use phalanx_discovery::{
     Announcement, Candidate, Candidates, Discover, DiscoverContext, DiscoverError, Refresh, Resolver,
     StaticPeers, StrategyAddress, StrategyError,
 };
-pub use phalanx_jobs::wire::{ClassName, OnDisconnect, Receipt, TaskId};
+pub use phalanx_jobs::wire::{CallId, ClassName, Instance, InstanceError, OnDisconnect, Receipt, TaskId};
 pub use phalanx_jobs::{
     BlockReason, Blocked, CallError, CallOptions, CommandReply, Drain, DrainOptions, DrainProgress,
-    EmitError, EventContext, EventHandler, Forgotten, JobClass, JobHandler, NoObserver, NodeInfo,
-    NodeSummary, Nodes, Nothing, Observation, Observer, OperationError, Reason, RequestContext, Signal,
-    Spawn, StopProgress, StoppingTask, TaskContext, TaskError, TaskHandle, TaskInfo, Tasks, Transfer,
-    TransferError, WorkerHandle, WorkerInfo,
+    EmitError, EndSummary, EndedTask, EventContext, EventHandler, Fetch, Forgotten, JobClass, JobHandler,
+    NoObserver, NodeInfo, NodeSummary, Nodes, Nothing, Observation, Observer, OperationError,
+    OutgoingTransfer, Reason, RequestContext, Signal, Spawn, StopProgress, StoppingTask, TaskContext,
+    TaskDetails, TaskError, TaskHandle, TaskInfo, TaskState, Tasks, Transfer, TransferError, WorkerHandle,
+    WorkerInfo,
 };
 pub use phalanx_membership::driver::RemoveFailed;
 pub use phalanx_membership::{ClusterView, Event as MemberEvent, Liveness, MemberView};
 pub use phalanx_placement::{
-    Choice, Explanation, Metric, Metrics, NeverPlaceable, Placement, Plan, Preferences, Purpose, Ranking,
-    Requirements, Selector,
+    Choice, Class, Explanation, Metric, Metrics, NeverPlaceable, Placement, Plan, Preferences, Purpose,
+    Ranking, Requirements, Selector,
+};
+pub use phalanx_supervision::{
+    Attempt, Count, EndedAttempt, Event as JobEvent, InstanceName, InstanceRecord, InstanceState, JobName,
+    JobSpec, JobStatus, LostPolicy, NameError, RestartPolicy, RestartWhen, SpecError, Tag, UpdatePolicy,
 };
 pub use phalanx_transport::{
     ClusterId, Credential, Network, Secret, SystemEntropy, TlsProvider, TokioNetwork, WorkerCredential,

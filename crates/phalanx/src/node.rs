@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::carrier::{carrier, link_id, stream};
 use crate::gossip::Gossip;
 use crate::links::SharedLinks;
+use crate::metadata::MetadataHandle;
 use crate::meter::Meter;
 use crate::news::News;
 use crate::operator::Operators;
@@ -34,6 +35,7 @@ pub(crate) struct ControlSide {
     /// Where workers were whose links are lost, for whoever dials them.
     pub(crate) lost_workers: mpsc::Sender<LostWorker>,
     pub(crate) operators: Operators,
+    pub(crate) metadata: MetadataHandle,
 }
 
 /// A worker whose link is lost, and where it was.
@@ -107,6 +109,9 @@ impl Node {
                 let _ = control.lost_workers.try_send(LostWorker { node: peer.boot.node.clone(), socket });
             }
             control.gossip.link_lost(&peer.boot, carrier.id(), &lost).await;
+            if peer.role == Role::Control {
+                control.metadata.link_lost(&peer.boot.node, carrier.id()).await;
+            }
         }
     }
 
@@ -121,6 +126,7 @@ impl Node {
         if is_control {
             let syncs = control.gossip.link_up(link.clone(), carrier.clone()).await;
             self.spawn.spawn(Box::pin(syncs));
+            self.spawn.spawn(Box::pin(control.metadata.link_up(carrier.clone()).await));
         }
     }
 
@@ -163,8 +169,11 @@ impl Node {
             (Accepted::Gossip(stream), Some(control)) => {
                 control.gossip.clone().read(link.peer().boot.node.clone(), stream.0).await;
             }
+            (Accepted::Metadata(stream), Some(control)) => {
+                control.metadata.clone().read(link.peer().boot.node.clone(), stream.0).await;
+            }
             (Accepted::News(stream), _) => self.news.clone().read(carrier.id(), stream.0).await,
-            (Accepted::Gossip(_) | Accepted::Refused, _) => {
+            (Accepted::Gossip(_) | Accepted::Metadata(_) | Accepted::Refused, _) => {
                 tracing::warn!(peer = %link.peer().boot, ?lane, "closing a link whose peer opened a stream it must not");
                 link.close(CloseReason::Violation);
             }
@@ -195,12 +204,13 @@ impl Node {
         }
     }
 
-    /// Tells the tasks of this node to stop, and waits until they have; what has not ended in time is ended.
+    /// Tells the tasks of this node to stop, but for those that outlive its process, and waits until they have; what has not
+    /// ended in time is ended.
     pub(crate) async fn stop_tasks(&self, grace: Duration) {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         if self.worker.operate(Operation::Stop { grace_ms }).await.is_some() {
             // An error says that the worker has stopped altogether.
-            let _ = self.worker.view().wait_for(|view| view.tasks == 0).await;
+            let _ = self.worker.view().wait_for(|view| view.tasks == view.outliving).await;
         }
     }
 

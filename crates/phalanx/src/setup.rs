@@ -75,6 +75,7 @@ pub(crate) mod stored {
     pub(crate) const ROSTER: &str = "roster";
     pub(crate) const PEERS: &str = "peers";
     pub(crate) const SERVED: &str = "served";
+    pub(crate) const METADATA: &str = "metadata";
 }
 
 /// What a builder has been told. The first mistake is kept until `start`.
