@@ -2,7 +2,15 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{change, config, discover, events, node, secret, status};
+#[cfg(feature = "wasm")]
+use crate::command::class;
+#[cfg(feature = "files")]
+use crate::command::cp;
+#[cfg(feature = "process")]
+use crate::command::exec;
+#[cfg(feature = "kv")]
+use crate::command::kv;
+use crate::command::{change, completion, config, discover, events, job, node, secret, status, task, top};
 use crate::config::ConfigArguments;
 
 /// Runs and operates the nodes of Phalanx clusters
@@ -22,8 +30,26 @@ pub(crate) enum Command {
     Agent(Box<ConfigArguments>),
     /// Show how a node is, and how it sees its cluster
     Status(status::Arguments),
-    /// List the nodes of a cluster, look at one, or forget one
+    /// List the nodes of a cluster, look at one, label, stop or forget one
     Node(node::Arguments),
+    /// Show all nodes of a cluster and how full they are, again and again
+    Top(top::Arguments),
+    /// Keep tasks at a number: apply, list, scale and remove jobs
+    Job(Box<job::Arguments>),
+    /// Run programs at workers as tasks; list, follow and end tasks of any class
+    Task(task::Arguments),
+    /// Run a program at a worker as if it ran here
+    #[cfg(feature = "process")]
+    Exec(Box<exec::Arguments>),
+    /// Copy files and folders to workers and from them
+    #[cfg(feature = "files")]
+    Cp(cp::Arguments),
+    /// Ship code to workers while they run, and call it there
+    #[cfg(feature = "wasm")]
+    Class(class::Arguments),
+    /// Read and change the small data of a worker
+    #[cfg(feature = "kv")]
+    Kv(kv::Arguments),
     /// Show what happens in a cluster
     Events(events::Arguments),
     /// Tell all nodes of a cluster something
@@ -40,6 +66,8 @@ pub(crate) enum Command {
     Config(config::Arguments),
     /// Show what discovery finds, and everything that it asked
     Discover(discover::Arguments),
+    /// Print what completes this command line in a shell
+    Completion(completion::Arguments),
 }
 
 #[cfg(test)]
@@ -48,17 +76,38 @@ mod tests {
 
     use super::*;
 
+    /// The help of every command that the default features have.
+    #[cfg(all(feature = "kv", feature = "files", feature = "process", not(feature = "wasm")))]
     #[test]
     fn the_command_line_is_sound_and_its_help_is_recorded() {
         let mut command = Arguments::command().term_width(100);
-        command.clone().debug_assert();
         let mut all = command.render_long_help().to_string();
         command.build();
-        for name in ["agent", "status", "events", "discover"] {
-            let command = command.find_subcommand_mut(name).expect("it is one of them");
-            all.push_str(&format!("\n---- {name} ----\n{}", command.render_help()));
+        for path in [
+            "agent",
+            "status",
+            "events",
+            "discover",
+            "node drain",
+            "task run",
+            "job",
+            "job apply",
+            "exec",
+            "cp",
+            "kv put",
+            "top",
+        ] {
+            let words =
+                path.split(' ').try_fold(&mut command, |command, name| command.find_subcommand_mut(name));
+            let help = words.expect("it is one of them").render_help();
+            all.push_str(&format!("\n---- {path} ----\n{help}"));
         }
         insta::assert_snapshot!(all);
+    }
+
+    #[test]
+    fn the_command_line_is_sound_in_any_build() {
+        Arguments::command().debug_assert();
     }
 
     #[test]

@@ -62,6 +62,25 @@ impl SecretText {
         Some(Self { text, from: format!("environment: {VARIABLE}"), warning: None })
     }
 
+    /// Taken for the seed of a key that signs.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn seed(&self) -> Result<Zeroizing<[u8; 32]>, Failure> {
+        let text = self.text.trim().as_bytes();
+        let digit = |letter: u8| char::from(letter).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let mut seed = Zeroizing::new([0; 32]);
+        let pairs = text.chunks_exact(2).zip(seed.iter_mut());
+        let is_read = pairs
+            .map(|(pair, byte)| Some((byte, (digit(pair[0])? << 4) | digit(pair[1])?)))
+            .all(|read| read.map(|(byte, value)| *byte = value).is_some());
+        match is_read && text.len() == 64 {
+            true => Ok(seed),
+            false => Err(Failure::usage(format!(
+                "{}: no seed of a key; `phalanx class keygen` makes one",
+                self.from
+            ))),
+        }
+    }
+
     /// Taken for the cluster's secret.
     pub(crate) fn secret(&self) -> Result<Secret, Failure> {
         let error = match self.text.trim().parse() {

@@ -4,21 +4,41 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+#[cfg(feature = "process")]
+use phalanx::TaskError;
+use phalanx::{CallError, Reason};
 use phalanx_operator::{AskError, ConnectError, FailureKind};
 
 /// What the exit code says. Scripts count on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// It was not done.
-    Failed = 1,
+    Failed,
     /// It was asked for wrongly, or the configuration is wrong. Nothing was tried.
-    Usage = 2,
+    Usage,
     /// There is no such thing.
-    NotFound = 3,
+    NotFound,
     /// Nobody answers.
-    Unreachable = 4,
+    Unreachable,
     /// Whoever answers does not let this user in.
-    Denied = 5,
+    Denied,
+    /// A program that ran elsewhere has ended with this code: it becomes that of this program.
+    #[cfg(feature = "process")]
+    Program(u8),
+}
+
+impl Exit {
+    fn number(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::Unreachable => 4,
+            Self::Denied => 5,
+            #[cfg(feature = "process")]
+            Self::Program(code) => code,
+        }
+    }
 }
 
 /// Why the program ends, where it is not well.
@@ -47,7 +67,19 @@ impl Failure {
     }
 
     pub(crate) fn code(&self) -> ExitCode {
-        ExitCode::from(self.exit as u8)
+        ExitCode::from(self.exit.number())
+    }
+
+    /// Whether the code is that of another program.
+    #[cfg(feature = "process")]
+    pub(crate) fn is_of_program(&self) -> bool {
+        matches!(self.exit, Exit::Program(_))
+    }
+
+    /// The same words with another code.
+    #[cfg(feature = "process")]
+    pub(crate) fn with(self, exit: Exit) -> Self {
+        Self { exit, ..self }
     }
 }
 
@@ -97,6 +129,81 @@ impl From<AskError> for Failure {
             AskError::Wire(_) | AskError::Unexpected => Exit::Failed,
         };
         Self::new(exit, error)
+    }
+}
+
+/// What a job class says of its own failures.
+pub(crate) trait OwnWord {
+    /// In words that say what to do.
+    fn words(&self) -> String;
+}
+
+impl OwnWord for phalanx::Nothing {
+    fn words(&self) -> String {
+        "it failed".to_owned()
+    }
+}
+
+#[cfg(feature = "kv")]
+impl OwnWord for phalanx_drivers::kv::KvError {
+    fn words(&self) -> String {
+        self.to_string()
+    }
+}
+
+#[cfg(feature = "process")]
+impl OwnWord for phalanx_drivers::process::ProcessError {
+    fn words(&self) -> String {
+        self.to_string()
+    }
+}
+
+#[cfg(feature = "wasm")]
+impl OwnWord for phalanx_drivers::wasm::WasmError {
+    fn words(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl<E: OwnWord> From<CallError<E>> for Failure {
+    fn from(error: CallError<E>) -> Self {
+        let words = match &error {
+            CallError::Failed(own) => own.words(),
+            CallError::Aborted(reason) => format!("the call was ended on the worker: {reason}"),
+            CallError::NotExecuted(reason) => format!("it was not done: {reason}"),
+            CallError::Unknown(reason) => format!("nobody can say whether it was done: {reason}"),
+        };
+        match &error {
+            CallError::Failed(_) => Self::failed(words),
+            CallError::Aborted(reason) | CallError::NotExecuted(reason) | CallError::Unknown(reason) => {
+                Self::new(of_reason(reason), words)
+            }
+        }
+    }
+}
+
+#[cfg(feature = "process")]
+impl From<TaskError<phalanx_drivers::process::ProcessError>> for Failure {
+    fn from(error: TaskError<phalanx_drivers::process::ProcessError>) -> Self {
+        match &error {
+            TaskError::Failed(own) => Self::failed(own.words()),
+            TaskError::Aborted(reason) | TaskError::Unknown(reason) => Self::new(of_reason(reason), &error),
+            _ => Self::failed(error),
+        }
+    }
+}
+
+/// What a reason of the job layer means to a script.
+fn of_reason(reason: &Reason) -> Exit {
+    match reason {
+        Reason::NotFound | Reason::NoSuchTask => Exit::NotFound,
+        Reason::NotConnected
+        | Reason::NotHosted
+        | Reason::OwnerUnreachable(_)
+        | Reason::LinkLost
+        | Reason::DeadlineExceeded
+        | Reason::Busy(_) => Exit::Unreachable,
+        _ => Exit::Failed,
     }
 }
 

@@ -7,6 +7,7 @@ mod config;
 mod credential;
 mod exit;
 mod output;
+mod size;
 mod target;
 
 use std::io::Write;
@@ -20,6 +21,9 @@ use exit::Failure;
 use output::printable;
 
 fn main() -> ExitCode {
+    // A process of this program that holds another program never comes back from here.
+    #[cfg(feature = "process")]
+    phalanx_drivers::process::supervise_if_asked();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -47,7 +51,14 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Config(arguments) => arguments.run(),
         Command::Secret(arguments) => arguments.run(),
-        command => runtime(&mut Builder::new_current_thread())?.block_on(ask(command)),
+        Command::Completion(arguments) => arguments.run(),
+        command => {
+            let runtime = runtime(&mut Builder::new_current_thread())?;
+            let result = runtime.block_on(ask(command));
+            // A thread that reads from a terminal would be waited for otherwise.
+            runtime.shutdown_background();
+            result
+        }
     }
 }
 
@@ -62,7 +73,18 @@ async fn ask(command: Command) -> Result<(), Failure> {
         Command::Leave(arguments) => arguments.run().await,
         Command::Remove(arguments) => arguments.run().await,
         Command::Discover(arguments) => arguments.run().await,
-        Command::Agent(_) | Command::Config(_) | Command::Secret(_) => Ok(()),
+        Command::Top(arguments) => arguments.run().await,
+        Command::Task(arguments) => arguments.run().await,
+        Command::Job(arguments) => arguments.run().await,
+        #[cfg(feature = "process")]
+        Command::Exec(arguments) => arguments.run().await,
+        #[cfg(feature = "files")]
+        Command::Cp(arguments) => arguments.run().await,
+        #[cfg(feature = "wasm")]
+        Command::Class(arguments) => arguments.run().await,
+        #[cfg(feature = "kv")]
+        Command::Kv(arguments) => arguments.run().await,
+        Command::Agent(_) | Command::Config(_) | Command::Secret(_) | Command::Completion(_) => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use phalanx::Address;
-use phalanx_operator::{Client, default_socket};
+use phalanx_operator::{Calls, Client, default_socket};
 
 use crate::config::runtime_folder;
 use crate::credential::{VARIABLE, secret_text};
@@ -68,6 +68,18 @@ impl Target {
             )));
         };
         Ok(Client::connect_network(cluster, &secret, &self.address).await?)
+    }
+
+    /// Connects to a control node, through which any worker can be called.
+    pub(crate) async fn calls(&self) -> Result<Calls, Failure> {
+        Ok(self.connect().await?.calls().await?)
+    }
+
+    /// Connects to a control node, for questions and for calls.
+    pub(crate) async fn both(&self) -> Result<(Client, Calls), Failure> {
+        let client = self.connect().await?;
+        let calls = client.calls().await?;
+        Ok((client, calls))
     }
 
     fn socket_path(&self) -> Result<PathBuf, Failure> {

@@ -9,6 +9,8 @@ mod node;
 mod probe;
 mod signals;
 mod systemd;
+#[cfg(feature = "process")]
+mod user;
 
 use std::time::Duration;
 

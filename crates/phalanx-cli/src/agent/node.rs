@@ -13,7 +13,7 @@ use phalanx::{
 use phalanx_operator::Operated;
 use tokio::time::timeout;
 
-use super::jobs::with_jobs;
+use super::jobs::{Handlers, with_jobs};
 use crate::config::{Preset, Settings};
 use crate::exit::Failure;
 
@@ -34,7 +34,7 @@ pub(super) enum Node {
 
 /// What both builders have in common.
 macro_rules! configure {
-    ($builder:expr, $settings:expr) => {{
+    ($builder:expr, $settings:expr, $handlers:expr) => {{
         let mut builder = $builder
             .labels($settings.labels.clone())
             .config(config($settings))
@@ -48,16 +48,17 @@ macro_rules! configure {
         for address in &$settings.discover {
             builder = builder.discover(address.clone().strategy().map_err(Failure::usage)?);
         }
-        with_jobs!(builder)
+        with_jobs!(builder, $handlers)
     }};
 }
 
 impl Node {
     pub(super) async fn start(settings: &Settings, credential: Credential) -> Result<Self, Failure> {
         let cluster = settings.cluster.as_str();
+        let handlers = Handlers::open(&settings.drivers)?;
         let started = match settings.role {
             Role::Control => {
-                let mut builder = configure!(Control::builder(cluster, credential), settings)
+                let mut builder = configure!(Control::builder(cluster, credential), settings, handlers)
                     .weight(settings.weight)
                     .zone(&settings.zone)
                     .expected_controls(settings.expected_controls)
@@ -67,7 +68,10 @@ impl Node {
                 }
                 builder.start().await.map(Self::Control)
             }
-            _ => configure!(Worker::builder(cluster, credential), settings).start().await.map(Self::Worker),
+            _ => {
+                let builder = configure!(Worker::builder(cluster, credential), settings, handlers);
+                builder.start().await.map(Self::Worker)
+            }
         };
         started.map_err(|error| match error {
             // What the configuration says cannot be.

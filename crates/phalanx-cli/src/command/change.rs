@@ -7,6 +7,7 @@ use bytes::Bytes;
 use clap::Args;
 use phalanx::{Address, NodeId};
 use phalanx_operator::REQUEST_BYTES_MAX;
+use serde_json::json;
 use tokio::time::timeout;
 
 use crate::exit::{Exit, Failure};
@@ -55,16 +56,20 @@ impl Join {
 pub(crate) struct Leave {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    format: FormatArguments,
 }
 
 impl Leave {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let mut client = self.target.connect().await?;
+        let node = client.status().await?.node.node;
         client.leave().await?;
-        eprintln!("the node leaves");
-        timeout(LEAVE_TIMEOUT, client.closed())
-            .await
-            .map_err(|_| Failure::failed("the node is still about to leave: its log says what holds it up"))
+        eprintln!("{node} leaves");
+        timeout(LEAVE_TIMEOUT, client.closed()).await.map_err(|_| {
+            Failure::failed("the node is still about to leave: its log says what holds it up")
+        })?;
+        json::done(self.format.output, &json!({"node": node.as_str(), "left": true}))
     }
 }
 
@@ -74,11 +79,14 @@ pub(crate) struct Remove {
     node: NodeId,
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    format: FormatArguments,
 }
 
 impl Remove {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        Ok(self.target.connect().await?.remove(self.node).await?)
+        self.target.connect().await?.remove(self.node.clone()).await?;
+        json::done(self.format.output, &json!({"node": self.node.as_str(), "removed": true}))
     }
 }
 
@@ -91,6 +99,8 @@ pub(crate) struct Publish {
     payload: String,
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    format: FormatArguments,
 }
 
 impl Publish {
@@ -105,6 +115,8 @@ impl Publish {
             }
             _ => Bytes::from(self.payload),
         };
-        Ok(self.target.connect().await?.publish(&self.name, payload).await?)
+        let form = json!({"name": self.name, "payload_bytes": payload.len()});
+        self.target.connect().await?.publish(&self.name, payload).await?;
+        json::done(self.format.output, &form)
     }
 }

@@ -1,7 +1,7 @@
 //! The command that shows what happens.
 
 use clap::Args;
-use phalanx_operator::{Event, EventKind, Told};
+use phalanx_operator::{Event, EventKind, TaskTold, Told};
 
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, FormatArguments, json, print, printable};
@@ -88,7 +88,25 @@ fn words(kind: &EventKind) -> String {
             format!("{from}: {name} {text}")
         }
         EventKind::Missed { count } => format!("{count} events are not remembered any more"),
+        EventKind::Job { job, attempt, node, what, reason } => {
+            let subject = attempt.as_ref().unwrap_or(job);
+            let place = node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
+            let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            format!("{subject}{place}: {what}{why}")
+        }
+        EventKind::TaskStarted(task) => format!("{} has {}", task.node, task_words(task)),
+        EventKind::TaskStopped { task, state, reason } => {
+            format!("{} had {}: {state}: {reason}", task.node, task_words(task))
+        }
         EventKind::Gap { after } => format!("what came after {after} is not known here"),
+    }
+}
+
+fn task_words(task: &TaskTold) -> String {
+    let TaskTold { task, class, instance, .. } = task;
+    match instance {
+        Some(instance) => format!("{instance} ({class}, task {task})"),
+        None => format!("task {task} ({class})"),
     }
 }
 

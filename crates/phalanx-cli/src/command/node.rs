@@ -1,5 +1,8 @@
 //! The commands about single nodes.
 
+mod ending;
+mod label;
+
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
@@ -35,13 +38,49 @@ enum Command {
         #[command(flatten)]
         format: FormatArguments,
     },
+    /// Label a node anew
+    Label(label::Label),
+    /// Let a worker take tasks again
+    #[command(after_help = "Example: phalanx node ready camera-7")]
+    Ready(Turn),
+    /// Let a worker take no new task; those that run go on
+    #[command(after_help = "Example: phalanx node standby camera-7")]
+    Standby(Turn),
+    /// Stop a worker: tell its tasks to stop, and watch them go
+    Stop(ending::Stop),
+    /// Empty a worker: give it no new task, and watch those that run end by themselves
+    Drain(ending::Drain),
     /// Forget a worker that will not come back
     Forget {
         /// The worker
         node: NodeId,
         #[command(flatten)]
         target: Target,
+        #[command(flatten)]
+        format: FormatArguments,
     },
+}
+
+/// A worker that is to be otherwise.
+#[derive(Debug, Args)]
+struct Turn {
+    /// The worker
+    node: NodeId,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: FormatArguments,
+}
+
+impl Turn {
+    async fn run(self, takes_tasks: bool) -> Result<(), Failure> {
+        let worker = self.target.calls().await?.worker(&self.node);
+        let status = if takes_tasks { worker.ready().await? } else { worker.standby().await? };
+        match self.format.output {
+            Format::Json => print_json(&json!({"node": self.node.as_str(), "status": json::word(status)})),
+            Format::Table => print(&format!("{} is {status}\n", self.node)),
+        }
+    }
 }
 
 impl Arguments {
@@ -55,7 +94,15 @@ impl Arguments {
                     Format::Table => print(&description(&details)),
                 }
             }
-            Command::Forget { node, target } => Ok(target.connect().await?.forget(node).await?),
+            Command::Label(label) => label.run().await,
+            Command::Ready(turn) => turn.run(true).await,
+            Command::Standby(turn) => turn.run(false).await,
+            Command::Stop(stop) => stop.run().await,
+            Command::Drain(drain) => drain.run().await,
+            Command::Forget { node, target, format } => {
+                target.connect().await?.forget(node.clone()).await?;
+                json::done(format.output, &json!({"node": node.as_str(), "forgotten": true}))
+            }
         }
     }
 }

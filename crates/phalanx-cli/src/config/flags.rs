@@ -41,7 +41,7 @@ impl Args for Flags {
                 Count::Many => ArgAction::Append,
             };
             let flag = Arg::new(key.name).long(key.name).value_name(key.value).help(help).action(action);
-            command.arg(flag.help_heading("Configuration"))
+            command.arg(flag.help_heading(key.heading()))
         })
     }
 

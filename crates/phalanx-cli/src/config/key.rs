@@ -7,7 +7,9 @@ pub(crate) enum Count {
     Many,
 }
 
-/// One key: `some-key` in the file, `PHALANX_SOME_KEY` in the environment, `--some-key` on the command line.
+/// One key: `some-key` in the file, `PHALANX_SOME_KEY` in the environment, `--some-key` on the command line. A dot stands
+/// for a table of the file: `drivers.kv.enabled` is `enabled` below `[drivers.kv]`, `PHALANX_DRIVERS_KV_ENABLED`, and
+/// `--drivers.kv.enabled`.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
@@ -62,12 +64,91 @@ pub(crate) const KEYS: &[Key] = &[
         "Where to answer GET /live, /ready and /status over HTTP; nowhere unless given",
     ),
     one("log", "FILTER", Some("info"), "What to log, such as info or phalanx=debug"),
+    one("drivers.kv.enabled", "BOOL", Some("false"), "Keep small data for others: true or false"),
+    one("drivers.kv.keys-max", "NUMBER", Some("10000"), "How many keys it keeps"),
+    one("drivers.kv.value-bytes-max", "BYTES", Some("64KiB"), "How large a value may be"),
+    one("drivers.kv.bytes-max", "BYTES", Some("16MiB"), "How large all keys and values may be together"),
+    many("drivers.files.read", "NAME=PATH", "A folder out of which files may be got, and the name of it"),
+    many("drivers.files.write", "NAME=PATH", "A folder into which files may be sent, and the name of it"),
+    many("drivers.files.read-write", "NAME=PATH", "A folder for both, and the name of it"),
+    one("drivers.files.file-bytes-max", "BYTES", None, "How large a file may be; any size unless given"),
+    one("drivers.files.transfers-max", "NUMBER", Some("16"), "How many files are copied at one time"),
+    many(
+        "drivers.process.programs",
+        "PROGRAM",
+        "A program that may be run: a name, or an absolute path. A shell allows everything",
+    ),
+    many(
+        "drivers.process.roots",
+        "PATH",
+        "A folder in which and below which programs may work; the first is the usual one",
+    ),
+    one(
+        "drivers.process.logs",
+        "PATH",
+        None,
+        "Where the output of programs is kept; programs in the data folder",
+    ),
+    one("drivers.process.programs-max", "NUMBER", Some("64"), "How many programs run at one time"),
+    one("drivers.process.log-bytes-max", "BYTES", Some("8MiB"), "How much output of one program is kept"),
+    one("drivers.process.logs-bytes-max", "BYTES", Some("1GiB"), "How much output of all programs is kept"),
+    one("drivers.process.memory-max", "BYTES", None, "The memory that one program may use"),
+    one("drivers.process.processes-max", "NUMBER", None, "How many processes one program may have"),
+    one(
+        "drivers.process.cpu-percent-max",
+        "NUMBER",
+        None,
+        "The processor that one program may use; 100 is one core",
+    ),
+    one("drivers.process.cpu-seconds-max", "NUMBER", None, "The processor time of one process, in seconds"),
+    one("drivers.process.open-files-max", "NUMBER", None, "How many files one process may have open"),
+    one(
+        "drivers.process.keep",
+        "BOOL",
+        Some("false"),
+        "Whether programs that are to be kept go on when the agent's process ends: true or false",
+    ),
+    one("drivers.process.user", "USER", None, "As whom programs run: a name, or UID:GID; needs root"),
+    one(
+        "drivers.process.cgroup",
+        "PATH",
+        None,
+        "The control group below which programs get theirs, such as phalanx/programs",
+    ),
+    many(
+        "drivers.wasm.signers",
+        "NAME=KEY",
+        "Whose code may be shipped here: a name for it, and the public key that phalanx class keygen prints",
+    ),
+    one("drivers.wasm.folder", "PATH", None, "Where shipped code is kept; modules in the data folder"),
+    many("drivers.wasm.grants", "GRANT", "What shipped code may use: log, emit, commands or data"),
+    one("drivers.wasm.module-bytes-max", "BYTES", Some("4MiB"), "How large a module may be"),
+    one("drivers.wasm.modules-max", "NUMBER", Some("32"), "How many modules there may be"),
+    one(
+        "drivers.wasm.memory-max",
+        "BYTES",
+        Some("16MiB"),
+        "The memory that one call or task of them may use",
+    ),
+    one("drivers.wasm.turn-time", "DURATION", Some("500ms"), "How long a call may take"),
+    one("drivers.wasm.task-time", "DURATION", Some("1h"), "How long a task may take"),
+    one("drivers.wasm.calls-max", "NUMBER", Some("8"), "How many calls run at one time"),
+    one("drivers.wasm.tasks-max", "NUMBER", Some("8"), "How many tasks run at one time"),
 ];
 
 impl Key {
     /// Its name in the environment.
     pub(crate) fn variable(&self) -> String {
-        format!("PHALANX_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+        format!("PHALANX_{}", self.name.to_ascii_uppercase().replace(['-', '.'], "_"))
+    }
+
+    /// Where it stands in the help of the command line.
+    pub(crate) fn heading(&self) -> &'static str {
+        if self.name.starts_with("drivers.") {
+            "What others may do with this node (nothing, unless given)"
+        } else {
+            "Configuration"
+        }
     }
 }
 
@@ -104,10 +185,12 @@ mod tests {
     #[test]
     fn keys_are_in_kebab_case_and_told_apart() {
         for (place, key) in KEYS.iter().enumerate() {
-            assert!(key.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{}", key.name);
+            let is_letter = |byte: u8| byte.is_ascii_lowercase() || b"-.".contains(&byte);
+            assert!(key.name.bytes().all(is_letter), "{}", key.name);
             assert!(KEYS[..place].iter().all(|other| other.name != key.name), "{}", key.name);
         }
         assert_eq!(find("data-dir").unwrap().variable(), "PHALANX_DATA_DIR");
+        assert_eq!(find("drivers.kv.keys-max").unwrap().variable(), "PHALANX_DRIVERS_KV_KEYS_MAX");
     }
 
     #[test]

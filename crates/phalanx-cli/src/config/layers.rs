@@ -81,7 +81,7 @@ impl Layers {
             vec![Mistake { place: format!("{place}:{line}"), words: error.message().to_owned() }]
         })?;
         let mut mistakes = Vec::new();
-        for (name, value) in table {
+        for (name, value) in flat(table) {
             match known(&name).and_then(|key| Ok((key, values(key, value)?))) {
                 Ok((key, values)) => self.set(key, values, Origin::File(path.to_owned())),
                 Err(words) => mistakes.push(Mistake { place: place.clone(), words }),
@@ -102,6 +102,24 @@ impl Layers {
             self.set(key, values, Origin::Variable(name));
         }
     }
+}
+
+/// The values of a file under their whole names: a table whose name is no key is one of keys.
+fn flat(table: toml::Table) -> Vec<(String, toml::Value)> {
+    let mut found = Vec::new();
+    // As deep as tables lie in one another; the parser bounds that.
+    let mut left: Vec<(String, toml::Value)> = table.into_iter().rev().collect();
+    while let Some((name, value)) = left.pop() {
+        let begins = |key: &Key| key.name.strip_prefix(&name).is_some_and(|rest| rest.starts_with('.'));
+        match value {
+            toml::Value::Table(inner) if KEYS.iter().any(begins) => {
+                let inside = inner.into_iter().rev().map(|(inner, value)| (format!("{name}.{inner}"), value));
+                left.extend(inside);
+            }
+            value => found.push((name, value)),
+        }
+    }
+    found
 }
 
 fn known(name: &str) -> Result<&'static Key, String> {
@@ -131,6 +149,7 @@ fn text(key: &Key, value: toml::Value) -> Result<String, String> {
     match value {
         toml::Value::String(text) => Ok(text),
         toml::Value::Integer(number) => Ok(number.to_string()),
+        toml::Value::Boolean(is_so) if key.value == "BOOL" => Ok(is_so.to_string()),
         value => {
             let wanted = match key.count {
                 Count::One => "a text",
@@ -185,6 +204,21 @@ mod tests {
         assert!(words("zone = [\"a\"]").contains("give it a text"));
         assert!(words("discover = { a = 1 }").contains("a list of texts"));
         assert_eq!(words("a = 1\nb = 2").lines().count(), 2, "all of them at once");
+        let inside = words("[drivers.kv]\nkey-max = 2");
+        assert!(inside.contains("\"drivers.kv.key-max\": did you mean \"drivers.kv.keys-max\"?"), "{inside}");
+        assert!(words("[driver.kv]\nenabled = true").contains("no key \"driver\""));
+        assert!(words("[drivers]\nkv = true").contains("no key \"drivers.kv\""));
+        assert!(words("drivers = 1").contains("no key \"drivers\""));
+        assert!(words("cluster = true").contains("give it a text"));
+    }
+
+    #[test]
+    fn tables_are_keys_with_dots() {
+        let layers = file("cluster = \"m\"\n[drivers.kv]\nenabled = true\nkeys-max = 7\n[drivers.files]\nread = [\"a=/a\"]\n").unwrap();
+        let value = |name| layers.given(name).map(|given| given.values.join("|"));
+        assert_eq!(value("drivers.kv.enabled").as_deref(), Some("true"));
+        assert_eq!(value("drivers.kv.keys-max").as_deref(), Some("7"));
+        assert_eq!(value("drivers.files.read").as_deref(), Some("a=/a"));
     }
 
     #[test]

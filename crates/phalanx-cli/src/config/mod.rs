@@ -1,5 +1,6 @@
 //! The configuration of an agent: a file, the environment and flags, in one list of keys.
 
+mod drivers;
 mod flags;
 mod key;
 mod layers;
@@ -9,8 +10,17 @@ use std::env;
 use std::fmt;
 use std::path::PathBuf;
 
+pub(crate) use drivers::Drivers;
+#[cfg(feature = "kv")]
+pub(crate) use drivers::Kv as KvSettings;
+#[cfg(feature = "process")]
+pub(crate) use drivers::Process as ProcessSettings;
+#[cfg(feature = "files")]
+pub(crate) use drivers::{Access, Files as FilesSettings};
+#[cfg(feature = "wasm")]
+pub(crate) use drivers::{Grant, Wasm as WasmSettings};
 pub(crate) use flags::ConfigArguments;
-pub(crate) use key::KEYS;
+pub(crate) use key::{KEYS, nearest};
 pub(crate) use layers::Layers;
 pub(crate) use settings::{Preset, Settings};
 

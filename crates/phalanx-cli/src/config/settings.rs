@@ -10,6 +10,7 @@ use phalanx::{Address, Labels, NodeId, Role, StrategyAddress};
 use phalanx_operator::default_socket;
 
 use super::Mistake;
+use super::drivers::Drivers;
 use super::layers::{Layers, Origin};
 
 /// Timing for a kind of network.
@@ -44,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) socket: PathBuf,
     pub(crate) probe: Option<SocketAddr>,
     pub(crate) log: String,
+    pub(crate) drivers: Drivers,
 }
 
 impl FromStr for Preset {
@@ -100,13 +102,13 @@ impl FromStr for ClusterName {
 }
 
 /// Reads the layers, and notes what is wrong.
-struct Reader<'a> {
-    layers: &'a Layers,
-    mistakes: Vec<Mistake>,
+pub(super) struct Reader<'a> {
+    pub(super) layers: &'a Layers,
+    pub(super) mistakes: Vec<Mistake>,
 }
 
 impl Reader<'_> {
-    fn all<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Vec<T> {
+    pub(super) fn all<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Vec<T> {
         let Some(given) = self.layers.given(name) else { return Vec::new() };
         let mut all = Vec::new();
         for value in &given.values {
@@ -121,15 +123,15 @@ impl Reader<'_> {
         all
     }
 
-    fn one<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Option<T> {
+    pub(super) fn one<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Option<T> {
         self.all(name).pop()
     }
 
-    fn must<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, instead: T) -> T {
+    pub(super) fn must<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, instead: T) -> T {
         self.one(name).unwrap_or(instead)
     }
 
-    fn duration(&mut self, name: &str) -> Duration {
+    pub(super) fn duration(&mut self, name: &str) -> Duration {
         self.one::<humantime::Duration>(name).map(Duration::from).unwrap_or_default()
     }
 }
@@ -148,8 +150,12 @@ impl Settings {
         let cluster = reader.must("cluster", ClusterName(String::new())).0;
         let socket = reader.one("socket").unwrap_or_else(|| default_socket(runtime_folder, &cluster));
         let secret_file_is_flag = layers.given("secret-file").is_some_and(|given| given.from == Origin::Flag);
+        let data_folder: Option<PathBuf> = reader.one("data-dir");
+        let drivers = Drivers::read(&mut reader, data_folder.as_deref());
         let settings = Self {
             socket,
+            drivers,
+            data_folder,
             cluster,
             role: reader.must("role", AgentRole(Role::Control)).0,
             node: reader.one("node"),
@@ -159,7 +165,6 @@ impl Settings {
             secret_file: reader.one("secret-file"),
             secret_file_is_flag,
             worker_credential_file: reader.one("worker-credential-file"),
-            data_folder: reader.one("data-dir"),
             expected_controls: reader.must("expected-controls", 1),
             form_deadline: reader.duration("form-deadline"),
             autoclean: reader.duration("autoclean"),
@@ -224,6 +229,84 @@ mod tests {
             assert!(told, "{name}: {mistakes:?}");
         }
         assert_eq!(mistakes.len(), wrong.len());
+    }
+
+    #[test]
+    fn drivers_are_off_unless_given() {
+        let drivers = read(&[("cluster", "m")]).unwrap().drivers;
+        assert!(drivers.kv.is_none() && drivers.files.is_none() && drivers.process.is_none());
+        assert!(drivers.wasm.is_none());
+        let given = [
+            ("cluster", "m"),
+            ("data-dir", "/d"),
+            ("drivers.kv.enabled", "true"),
+            ("drivers.files.read", "logs=/var/log a=/a=b"),
+            ("drivers.files.read-write", "models=/srv"),
+            ("drivers.process.programs", "rsync /bin/true"),
+            ("drivers.process.roots", "/srv /tmp"),
+            ("drivers.process.memory-max", "1GiB"),
+        ];
+        let drivers = read(&given).unwrap().drivers;
+        let kv = drivers.kv.unwrap();
+        assert_eq!((kv.keys_max, kv.value_bytes_max, kv.bytes_max), (10_000, 64 << 10, 16 << 20));
+        let roots: Vec<String> =
+            drivers.files.unwrap().roots.into_iter().map(|root| format!("{root:?}")).collect();
+        assert_eq!(
+            roots,
+            [
+                r#"("a", ("/a=b", Read))"#,
+                r#"("logs", ("/var/log", Read))"#,
+                r#"("models", ("/srv", ReadWrite))"#
+            ]
+        );
+        let process = drivers.process.unwrap();
+        assert_eq!((process.programs.len(), process.roots.len(), process.logs), (2, 2, "/d/programs".into()));
+        assert_eq!((process.memory_bytes_max, process.programs_max, process.user), (Some(1 << 30), 64, None));
+    }
+
+    #[cfg(feature = "wasm")]
+    #[test]
+    fn code_is_shipped_by_whom_the_configuration_names() {
+        let signer = format!("build={}", "0a".repeat(32));
+        let given = [
+            ("cluster", "m"),
+            ("data-dir", "/d"),
+            ("drivers.wasm.signers", &signer),
+            ("drivers.wasm.grants", "log data"),
+        ];
+        let wasm = read(&given).unwrap().drivers.wasm.unwrap();
+        assert_eq!((wasm.signers[0].0.as_str(), wasm.grants.len()), ("build", 2));
+        assert_eq!((wasm.folder, wasm.memory_bytes_max), (Some("/d/modules".into()), 16 << 20));
+        assert_eq!((wasm.turn_time.as_millis(), wasm.task_time.as_secs()), (500, 3_600));
+    }
+
+    #[test]
+    fn what_drivers_lack_is_told() {
+        let words = |values: &[(&str, &str)]| {
+            let mistakes = read(values).unwrap_err();
+            mistakes.iter().map(|mistake| mistake.words.clone()).collect::<Vec<_>>().join("\n")
+        };
+        let programs = words(&[("cluster", "m"), ("drivers.process.programs", "true")]);
+        assert!(programs.contains("drivers.process.roots") && programs.contains("data-dir"), "{programs}");
+        let twice = [("cluster", "m"), ("drivers.files.read", "a=/a"), ("drivers.files.write", "a=/b")];
+        assert!(words(&twice).contains("\"a\" is given twice"));
+        let wrong = [
+            ("cluster", "m"),
+            ("drivers.kv.enabled", "yes"),
+            ("drivers.kv.bytes-max", "1GB"),
+            ("drivers.files.read", "logs"),
+            ("drivers.files.write", "a/b=/c"),
+            ("drivers.files.read-write", "a=b"),
+            ("drivers.process.roots", "srv"),
+            ("drivers.process.memory-max", "much"),
+            ("drivers.wasm.signers", "build=0123"),
+            ("drivers.wasm.grants", "files"),
+            ("drivers.wasm.turn-time", "soon"),
+        ];
+        let told = words(&wrong);
+        for (name, value) in &wrong[1..] {
+            assert!(told.contains(&format!("{name} = {value:?}: ")), "{name}: {told}");
+        }
     }
 
     #[test]

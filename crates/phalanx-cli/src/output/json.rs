@@ -2,9 +2,22 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use phalanx::{NodeStatus, Usage};
-use phalanx_operator::{Event, EventKind, Formation, Joined, Member, Node, NodeDetails, Part, Status};
+use phalanx::{ClassName, NodeStatus, Usage};
+use phalanx_operator::{
+    Event, EventKind, Formation, Joined, Member, Node, NodeDetails, Part, Status, TaskTold,
+};
 use serde_json::{Map, Value, json};
+
+use super::{Format, print_json};
+use crate::exit::Failure;
+
+/// Says what was done to a program; people see no news in that.
+pub(crate) fn done(format: Format, form: &Value) -> Result<(), Failure> {
+    match format {
+        Format::Json => print_json(form),
+        Format::Table => Ok(()),
+    }
+}
 
 /// A status in one word.
 pub(crate) fn word(status: NodeStatus) -> String {
@@ -59,7 +72,7 @@ pub(crate) fn status(status: &Status) -> Value {
 }
 
 /// Adds the keys of an object to another one.
-fn add(value: &mut Value, more: Value) {
+pub(crate) fn add(value: &mut Value, more: Value) {
     if let (Value::Object(value), Value::Object(more)) = (value, more) {
         value.extend(more);
     }
@@ -110,7 +123,7 @@ pub(crate) fn node(worker: Option<&Node>, as_member: Option<&Member>) -> Value {
 }
 
 /// How full a worker is, in percent; null where it does not say.
-fn usage(usage: &Usage) -> Value {
+pub(crate) fn usage(usage: &Usage) -> Value {
     json!({
         "memory_percent": usage.memory_percent,
         "cpu_percent": usage.cpu_percent,
@@ -186,6 +199,19 @@ pub(crate) fn event(event: &Event) -> Value {
         EventKind::PartitionSuspected { away } => {
             json!({"away": away.iter().map(|node| node.as_str()).collect::<Vec<_>>()})
         }
+        EventKind::Job { job, attempt, node, what, reason } => json!({
+            "job": job,
+            "attempt": attempt,
+            "node": node.as_ref().map(|node| node.as_str()),
+            "what": what,
+            "reason": reason,
+        }),
+        EventKind::TaskStarted(task) => task_told(task),
+        EventKind::TaskStopped { task, state, reason } => {
+            let mut stopped = task_told(task);
+            add(&mut stopped, json!({"state": state.as_str(), "reason": reason}));
+            stopped
+        }
         EventKind::Expelled
         | EventKind::PartitionOccurred
         | EventKind::PartitionHealed
@@ -194,6 +220,17 @@ pub(crate) fn event(event: &Event) -> Value {
     };
     add(&mut value, more);
     value
+}
+
+fn task_told(task: &TaskTold) -> Value {
+    json!({
+        "node": task.node.as_str(),
+        "task": task.task,
+        "class": task.class,
+        "instance": task.instance.as_ref().map(|instance| json!({
+            "job": instance.job(), "name": instance.name(), "attempt": instance.attempt(),
+        })),
+    })
 }
 
 pub(crate) fn event_name(kind: &EventKind) -> &'static str {
@@ -218,13 +255,21 @@ pub(crate) fn event_name(kind: &EventKind) -> &'static str {
         EventKind::User { .. } => "user",
         EventKind::Missed { .. } => "missed",
         EventKind::Gap { .. } => "gap",
+        EventKind::Job { .. } => "job",
+        EventKind::TaskStarted(_) => "task-started",
+        EventKind::TaskStopped { .. } => "task-stopped",
     }
 }
 
 /// Bytes that are no text, for programs.
-fn hex(bytes: &[u8]) -> Option<String> {
+pub(crate) fn hex(bytes: &[u8]) -> Option<String> {
     match std::str::from_utf8(bytes) {
         Ok(_) => None,
         Err(_) => Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
     }
+}
+
+/// A job class, as `name/version`.
+pub(crate) fn class(class: &ClassName) -> String {
+    format!("{}/{}", class.name, class.version)
 }

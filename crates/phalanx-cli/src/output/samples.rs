@@ -1,10 +1,10 @@
 //! Fixed values of which the forms are recorded.
 
 use bytes::Bytes;
-use phalanx::{Boot, Fence, Generation, NodeId, NodeStatus, Usage};
+use phalanx::{Boot, CallId, Fence, Generation, Instance, NodeId, NodeStatus, TaskId, TaskState, Usage};
 use phalanx_operator::{
     ControlStatus, Event, EventKind, Formation, Liveness, Member, MemberState, Node, NodeDetails, Nodes,
-    Part, SocketStatus, Status, StrategyStatus, Task, WorkerStatus,
+    Part, SocketStatus, Status, StrategyStatus, Task, TaskTold, WorkerStatus,
 };
 
 pub(crate) fn id(name: &str) -> NodeId {
@@ -13,6 +13,10 @@ pub(crate) fn id(name: &str) -> NodeId {
 
 fn boot(name: &str) -> Boot {
     Boot { node: id(name), generation: Generation::from_u64(0x1a2b) }
+}
+
+pub(crate) fn task_id(sequence: u64) -> TaskId {
+    TaskId(CallId { caller: boot("control-1"), sequence })
 }
 
 pub(crate) fn member(name: &str) -> Member {
@@ -101,6 +105,15 @@ pub(crate) fn worker_status() -> Status {
     status(Part::Worker(WorkerStatus { status: NodeStatus::Ready, owner: Some(id("control-1")) }))
 }
 
+fn task_told(attempt: Option<u64>) -> TaskTold {
+    TaskTold {
+        node: id("worker-1"),
+        task: "control-1@1a2b#7".into(),
+        class: "double/1".into(),
+        instance: attempt.map(|attempt| Instance::new("web", "0", attempt).unwrap()),
+    }
+}
+
 /// One of each kind.
 pub(crate) fn events() -> Vec<Event> {
     let node = || boot("control-2");
@@ -134,6 +147,20 @@ pub(crate) fn events() -> Vec<Event> {
         EventKind::Gap { after: 9 },
         EventKind::PartitionSuspected { away: vec![id("control-2"), id("control-3")] },
         EventKind::PartitionEnded,
+        EventKind::TaskStarted(task_told(None)),
+        EventKind::TaskStarted(task_told(Some(3))),
+        EventKind::TaskStopped {
+            task: task_told(Some(3)),
+            state: TaskState::Failed,
+            reason: "the handler panicked: out of \x1b[2Jpaper".into(),
+        },
+        EventKind::Job {
+            job: "shop/web".into(),
+            attempt: Some("shop/web[0]#2".into()),
+            node: Some(id("worker-1")),
+            what: "lost".into(),
+            reason: "its worker has started anew".into(),
+        },
     ];
     let numbered = kinds.into_iter().zip(1_700_000_000_000_000..);
     numbered.map(|(kind, number)| Event { number, unix_ms: number / 1_000, kind }).collect()

@@ -99,6 +99,13 @@ impl Place {
         said(self.command(arguments).env(variable.0, variable.1))
     }
 
+    /// Starts a command, and lets it run.
+    pub(crate) fn start(&self, arguments: &[&str], input: Stdio) -> Running {
+        let mut command = self.command(arguments);
+        let child = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Running { child: Some(child) }
+    }
+
     /// Starts the agent of a node on a free port of the loopback.
     pub(crate) fn agent(&self, node: &str, arguments: &[&str]) -> Agent<'_> {
         self.agent_told(node, arguments, None)
@@ -130,6 +137,41 @@ fn said(command: &mut Command) -> Said {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A command that runs; it is killed when this is dropped.
+pub(crate) struct Running {
+    child: Option<Child>,
+}
+
+impl Running {
+    pub(crate) fn child(&mut self) -> &mut Child {
+        self.child.as_mut().unwrap()
+    }
+
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        kill_process(Pid::from_child(self.child()), signal).unwrap();
+    }
+
+    /// Waits for its end, and for what it has said that nobody has read before.
+    pub(crate) fn end(mut self) -> Said {
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        Said {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // One that has ended already cannot be killed.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

@@ -91,11 +91,13 @@ fn a_cluster_forms_is_operated_and_leaves_in_order() {
     worker.signal(Signal::TERM);
     worker.ends_with(0);
     eventually("the worker is forgotten", || {
-        (first.ask(&["node", "forget", "worker-1"]).code == 0).then_some(())
+        let forgotten = first.ask(&["node", "forget", "worker-1", "-o", "json"]);
+        (forgotten.code == 0).then(|| assert_eq!(forgotten.json()["forgotten"], true))
     });
     first.ask(&["node", "forget", "worker-1"]).ends_with(3);
 
-    second.ask(&["leave"]).ends_with(0);
+    let left = second.ask(&["leave", "-o", "json"]).json();
+    assert_eq!((&left["node"], &left["left"]), (&"control-2".into(), &true.into()));
     second.ends_with(0);
     wait_for_event(&first, "the second one has left", |event| event["event"] == "left");
     first.signal(Signal::INT);
@@ -119,7 +121,8 @@ fn operate(place: &Place, first: &Agent<'_>, listen: &str) {
     first.ask(&["node", "describe", "nobody"]).ends_with(3);
     first.ask(&["remove", "nobody"]).ends_with(3);
 
-    first.ask(&["publish", "deploy", "version 7"]).ends_with(0);
+    let published = first.ask(&["publish", "deploy", "version 7", "-o", "json"]).json();
+    assert_eq!(published["payload_bytes"], 9);
     let user = wait_for_event(first, "what was published", |event| event["event"] == "user");
     assert_eq!((&user["name"], &user["payload"]), (&"deploy".into(), &"version 7".into()));
     let number = user["number"].as_u64().unwrap();
@@ -152,7 +155,7 @@ fn nodes_are_joined_by_hand_and_one_that_is_removed_ends() {
     let twice = first.ask(&["join", &first.listen()]).ends_with(4);
     assert!(twice.out.contains("itself"), "{twice:?}");
 
-    first.ask(&["remove", "control-2"]).ends_with(0);
+    assert_eq!(first.ask(&["remove", "control-2", "-o", "json"]).json()["removed"], true);
     second.ends_with(1);
     assert!(second.log().contains("removed"), "{}", second.log());
     wait_for_event(&first, "it was removed", |event| event["event"] == "removed");

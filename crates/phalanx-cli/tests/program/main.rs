@@ -4,4 +4,16 @@
 
 mod agents;
 mod alone;
+#[cfg(all(feature = "kv", feature = "files", feature = "process", feature = "wasm"))]
+mod classes;
 mod cluster;
+#[cfg(all(feature = "kv", feature = "files", feature = "process"))]
+mod copies;
+#[cfg(all(feature = "kv", feature = "files", feature = "process"))]
+mod jobs;
+#[cfg(all(feature = "kv", feature = "files", feature = "process"))]
+mod nodes;
+#[cfg(all(feature = "kv", feature = "files", feature = "process"))]
+mod programs;
+#[cfg(all(feature = "kv", feature = "files", feature = "process"))]
+mod workers;
