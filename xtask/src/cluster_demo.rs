@@ -27,8 +27,17 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
 fn cargo_arguments(manifest: &str, at_a_terminal: bool, arguments: &[String]) -> Vec<String> {
     let quiet = if at_a_terminal { &[][..] } else { &["--quiet"][..] };
     let fixed = ["run", "--release", "--package", "cluster-demo", "--manifest-path", manifest];
-    let fixed = fixed.iter().chain(quiet).chain(&["--"]).map(|argument| (*argument).to_owned());
-    fixed.chain(arguments.iter().cloned()).collect()
+    let features: Vec<String> = features(arguments).iter().map(|name| format!("--features={name}")).collect();
+    let fixed = fixed.iter().chain(quiet).map(|argument| (*argument).to_owned()).chain(features);
+    fixed.chain(["--".to_owned()]).chain(arguments.iter().cloned()).collect()
+}
+
+/// What the program is to be built with: a compiler of WebAssembly and a client of Docker only where they are asked for.
+/// Mistakes in the arguments are the program's to name.
+fn features(arguments: &[String]) -> Vec<&'static str> {
+    let values = arguments.iter().zip(arguments.iter().skip(1)).filter(|(option, _)| *option == "--with");
+    let parts: Vec<&str> = values.flat_map(|(_, value)| value.split(',')).collect();
+    ["wasm", "docker"].into_iter().filter(|name| parts.contains(name)).collect()
 }
 
 #[cfg(test)]
@@ -42,6 +51,22 @@ mod tests {
         let dashes = told.iter().position(|argument| argument == "--").expect("cargo needs the separator");
         assert_eq!(told[dashes + 1..], given);
         assert!(!told[..dashes].contains(&"--quiet".to_owned()), "people see cargo's progress");
+    }
+
+    #[test]
+    fn drivers_are_built_in_where_they_are_asked_for() {
+        let told = |words: &str| {
+            let given: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+            let mut told = cargo_arguments("M", true, &given);
+            told.truncate(
+                told.iter().position(|argument| argument == "--").expect("cargo needs the separator"),
+            );
+            told.retain(|argument| argument.starts_with("--features"));
+            told.join(" ")
+        };
+        assert_eq!(told("--with all --seconds 9"), "");
+        assert_eq!(told("--with kill --with docker,jobs"), "--features=docker");
+        assert_eq!(told("--with docker,wasm --with"), "--features=wasm --features=docker");
     }
 
     #[test]

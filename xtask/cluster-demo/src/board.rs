@@ -137,7 +137,12 @@ impl Board {
                 }
             }
             Notice::Leaving => drop(self.leaving.insert(node.to_owned(), now)),
-            Notice::Gap { .. } | Notice::Shipped { .. } | Notice::Complained { .. } => {}
+            Notice::Gap { .. }
+            | Notice::Shipped { .. }
+            | Notice::Done { .. }
+            | Notice::JobApplied { .. }
+            | Notice::Job(_)
+            | Notice::Complained { .. } => {}
         }
     }
 

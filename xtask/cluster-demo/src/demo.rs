@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use phalanx::{Secret, SystemEntropy};
@@ -12,6 +13,10 @@ use tokio::time::timeout;
 use crate::awaited::{Awaited, PATIENCE, Watch};
 use crate::board::{Board, Counts};
 use crate::change::Changes;
+use crate::daemon::Daemon;
+use crate::drivers::Drivers;
+use crate::errand::Errands;
+use crate::jobs::Job;
 use crate::journal::{Journal, Tone};
 use crate::live::Screen;
 use crate::process::{Processes, Said, Start};
@@ -51,6 +56,18 @@ pub(crate) struct Demo {
     pub(crate) findings: Findings,
     pub(crate) leaves: BTreeMap<String, Leave>,
     pub(crate) screen: Option<Screen>,
+    pub(crate) errands: Errands,
+    /// Where containers run.
+    pub(crate) daemon: Option<Daemon>,
+    pub(crate) job: Option<Job>,
+    /// What workers are started with.
+    pub(crate) drivers: Drivers,
+    /// Whether errands are begun.
+    pub(crate) does_errands: bool,
+    /// How many failures of errands there were that nothing explains.
+    pub(crate) complaints: usize,
+    /// When something was done to the cluster, last.
+    pub(crate) changed_at: Instant,
     /// Whether files are shipped.
     pub(crate) is_working: bool,
     /// Whether keys do something to the cluster: not while a script does.
@@ -103,6 +120,13 @@ impl Demo {
             findings: Findings::default(),
             leaves: BTreeMap::new(),
             screen,
+            errands: Errands::default(),
+            daemon: None,
+            job: None,
+            drivers: Drivers::default(),
+            does_errands: false,
+            complaints: 0,
+            changed_at: now(),
             is_working: false,
             takes_keys: false,
             peers: Vec::new(),
@@ -118,6 +142,11 @@ impl Demo {
             next_worker: 1,
             resident_at: now(),
         })
+    }
+
+    /// Where the nodes' stores are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// How long the demo runs.
@@ -139,6 +168,7 @@ impl Demo {
 
     /// Says what was done to the cluster, and marks it in the plots.
     pub(crate) fn mark(&mut self, what: &str) {
+        self.changed_at = now();
         self.journal.mark(self.elapsed(), what);
         self.say(what);
     }
@@ -172,8 +202,8 @@ impl Demo {
 
     fn start(&mut self, role: &str, name: &str, listen: &str, expected: usize) -> std::io::Result<()> {
         let peers = self.peers.join(",");
-        let (folder, secret) = (self.folder.path(), &self.secret);
-        self.processes.start(&Start { role, name, listen, peers: &peers, expected, folder, secret })
+        let (folder, secret, drivers) = (self.folder.path(), &self.secret, &self.drivers);
+        self.processes.start(&Start { role, name, listen, peers: &peers, expected, folder, secret, drivers })
     }
 
     /// Tells every control node that takes orders who the workers are.
@@ -225,6 +255,12 @@ impl Demo {
         }
     }
 
+    /// Nobody will say what became of what was under way there.
+    pub(crate) fn node_lost(&mut self, node: &str) {
+        self.work.node_lost(node);
+        self.errands.node_lost(node);
+    }
+
     fn look_after_watches(&mut self) {
         for watch in std::mem::take(&mut self.watches) {
             if let Some(at) = watch.awaited.holds(&self.board, watch.since, now()) {
@@ -241,7 +277,7 @@ impl Demo {
         let after_ms = millis(after);
         self.check(&awaited.done(after_ms));
         match awaited {
-            Awaited::NotConnected(worker) => self.work.node_lost(worker),
+            Awaited::NotConnected(worker) => self.node_lost(worker),
             Awaited::Balanced => {
                 if let Some(change) = self.changes.finish(self.elapsed(), &self.board)
                     && let (Some(workers), Some(partitions)) = (change.workers, change.partitions)
@@ -272,6 +308,7 @@ impl Demo {
         self.board.samples.tick(self.elapsed());
         self.look_after_watches();
         self.ship().await?;
+        self.run_errands().await?;
         self.measure();
         self.show().await
     }
@@ -279,6 +316,18 @@ impl Demo {
     async fn handle(&mut self, Said { node, notice }: Said) -> Result<(), AnyError> {
         match notice {
             Some(Notice::Shipped { number, result }) => self.work.handle_shipped(number, &result),
+            Some(Notice::Done { number, result }) => self.errands.handle(number, result, &self.board),
+            Some(Notice::JobApplied { result }) => {
+                if let Some(job) = &mut self.job {
+                    job.applied = Some(result);
+                }
+            }
+            Some(Notice::Job(seen)) => {
+                let is_at_rest = self.is_at_rest();
+                if let Some(job) = &mut self.job {
+                    job.handle(seen, &self.board, is_at_rest);
+                }
+            }
             Some(Notice::Complained { line }) => self.complain(&format!("{node} says: {line}")),
             Some(notice) => self.board.handle(now(), &node, notice),
             None => self.handle_exit(&node).await?,
@@ -293,6 +342,7 @@ impl Demo {
             return Ok(());
         }
         self.board.exited(now(), node);
+        self.changed_at = now();
         let in_order = self.processes.reap(node).await;
         self.remember(node);
         if in_order && let Some(leave) = self.leaves.get_mut(node) {
@@ -304,11 +354,12 @@ impl Demo {
         } else {
             self.findings.ended_by_themselves += 1;
             self.complain(&format!("{node} has ended by itself"));
+            self.errands.killed(now());
             if is_control {
                 self.board.control_crashed(node);
             }
         }
-        self.work.node_lost(node);
+        self.node_lost(node);
         if is_control {
             self.board.control_gone(node);
             if self.takes_keys {

@@ -40,11 +40,12 @@ impl Demo {
     pub(crate) async fn begin_kill_control(&mut self, victim: &str) -> Result<BTreeSet<String>, AnyError> {
         self.changes.begin(self.elapsed(), Kind::Killed, victim, &mut self.board);
         self.processes.kill(victim).await?;
+        self.errands.killed(now());
         self.remember(victim);
         let orphans = self.board.control_crashed(victim);
         self.controls_killed += 1;
         self.board.control_gone(victim);
-        self.work.node_lost(victim);
+        self.node_lost(victim);
         self.mark(&format!("killed control node {victim}, which hosted {} of the workers", orphans.len()));
         Ok(orphans)
     }
@@ -52,6 +53,8 @@ impl Demo {
     /// `kill -9` of a worker.
     pub(crate) async fn begin_kill_worker(&mut self, victim: &str) -> Result<(), AnyError> {
         self.processes.kill(victim).await?;
+        self.errands.killed(now());
+        self.errands.node_lost(victim);
         self.remember(victim);
         self.board.worker_gone(victim);
         self.tell_workers().await?;

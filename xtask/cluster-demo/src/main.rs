@@ -5,26 +5,41 @@
 //! standard input and output. A node ends when its input ends, so that nothing outlives the parent. At a terminal the
 //! parent shows the cluster as it works, and acts on it by keys.
 
+#[cfg(all(feature = "docker", unix))]
+mod archive;
 mod ask;
 mod awaited;
 mod board;
 mod change;
+mod containers;
+#[cfg(all(feature = "docker", unix))]
+mod daemon;
+#[cfg(not(all(feature = "docker", unix)))]
+#[path = "no_daemon.rs"]
+mod daemon;
 mod demo;
 mod digest;
+mod drivers;
+mod errand;
 mod faults;
+mod guest;
 mod input;
+mod jobs;
 mod journal;
 mod live;
+mod modules;
 mod node;
 mod options;
 mod page;
 mod plot;
+mod post;
 mod process;
 mod protocol;
 mod report;
 mod run;
 mod samples;
 mod script;
+mod showing;
 mod silence;
 mod tally;
 mod work;

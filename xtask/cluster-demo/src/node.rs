@@ -18,7 +18,9 @@ use tokio::time::timeout;
 
 use crate::ask::ask;
 use crate::digest::{Digest, Digester, File, Summary, Teller, tell};
+use crate::drivers;
 use crate::options::NodeOptions;
+use crate::post;
 use crate::process::SECRET_VARIABLE;
 use crate::protocol::{Moves, Notice, Order};
 
@@ -41,14 +43,13 @@ pub(crate) async fn run(options: NodeOptions) -> Result<(), AnyError> {
 }
 
 async fn run_worker(options: NodeOptions, secret: &Secret, environment: Environment) -> Result<(), AnyError> {
-    let worker = Worker::builder(CLUSTER, secret.worker_credential())
+    let builder = Worker::builder(CLUSTER, secret.worker_credential())
         .id(&options.name)
         .listen(&options.listen)
         .discover(StaticPeers::parse(&options.peers)?)
         .job::<Digest>(Digester)
-        .environment(environment)
-        .start()
-        .await?;
+        .environment(environment);
+    let worker = drivers::register(builder, &options).await?.start().await?;
     tell(&Notice::Ready);
     // Nobody orders a worker about; the end of its input is the end of its parent.
     let mut lines = BufReader::new(stdin()).lines();
@@ -78,7 +79,10 @@ async fn run_control(
     tokio::spawn(tell_cluster(control.clone()));
     tokio::spawn(tell_owners(control.clone(), watched.clone()));
     let asking = tokio::spawn(ask(control.clone(), watched));
-    let mut ships = JoinSet::new();
+    if options.drivers.has_job {
+        tokio::spawn(post::tell_job(control.clone()));
+    }
+    let mut ships: JoinSet<()> = JoinSet::new();
     let mut lines = BufReader::new(stdin()).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         while ships.try_join_next().is_some() {}
@@ -93,6 +97,17 @@ async fn run_control(
                     let result = ship(&control, &worker, &path).await.map_err(|error| error.to_string());
                     tell(&Notice::Shipped { number, result });
                 });
+            }
+            Order::Errand { number, worker, errand } => {
+                let control = control.clone();
+                ships.spawn(async move {
+                    let result = drivers::run(&control, &worker, errand).await;
+                    tell(&Notice::Done { number, result });
+                });
+            }
+            Order::Job { count } => {
+                let result = post::apply(&control, count).await.map_err(|error| error.to_string());
+                tell(&Notice::JobApplied { result });
             }
             Order::Leave => {
                 asking.abort();

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use crate::drivers::Drivers;
+
 pub(crate) const USAGE: &str = "\
 cargo xtask cluster-demo [OPTIONS]
 
@@ -18,7 +20,12 @@ cargo xtask cluster-demo [OPTIONS]
                      leave    a control node leaves in order
                      pause    a control node is stopped for 20 s, and goes on (3 control nodes or more)
                      silence  a worker and a control node are stopped until they are given up, then killed
-                     all      all of it
+                     all      all of it until here
+                     jobs     a job of 3 is kept at 3 while a worker that has one is killed and another one joins
+                     wasm     code is shipped to all workers, called all the time, exchanged and rolled back
+                     docker   containers run at all workers: end, fail, and are stopped (needs a Docker daemon, or
+                              root and the programs to start one: Debian's docker.io and busybox-static)
+                   parts can be given with commas: --with wasm,docker,jobs
   --no-faults      nothing but what --with asks for
   --headless       plain lines only; so it is wherever the output is not a terminal
   --script         at a terminal: first kill and add by the script, as in a headless run
@@ -38,6 +45,9 @@ pub(crate) enum Part {
     Pause,
     Leave,
     Silence,
+    Jobs,
+    Wasm,
+    Docker,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +90,7 @@ pub(crate) struct NodeOptions {
     pub(crate) peers: String,
     pub(crate) expected: usize,
     pub(crate) store: PathBuf,
+    pub(crate) drivers: Drivers,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -108,7 +119,11 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, String> {
             "--seconds" => options.seconds = number(argument, value()?)?,
             "--seed" => options.seed = number(argument, value()?)?,
             "--no-faults" => has_usual_parts = false,
-            "--with" => asked.extend(parts(value()?)?),
+            "--with" => {
+                for what in value()?.split(',') {
+                    asked.extend(parts(what)?);
+                }
+            }
             "--headless" => options.headless = true,
             "--script" => options.script = true,
             "--json" => options.json = Some(value()?.into()),
@@ -133,7 +148,12 @@ fn parts(what: &str) -> Result<&'static [Part], String> {
         "leave" => Ok(&[Part::Leave]),
         "silence" => Ok(&[Part::Silence]),
         "all" => Ok(&[Part::Kill, Part::Join, Part::Pause, Part::Leave, Part::Silence]),
-        other => Err(format!("--with takes kill, join, leave, pause, silence or all, not {other:?}")),
+        "jobs" => Ok(&[Part::Jobs]),
+        "wasm" => Ok(&[Part::Wasm]),
+        "docker" => Ok(&[Part::Docker]),
+        other => Err(format!(
+            "--with takes kill, join, leave, pause, silence, all, jobs, wasm or docker, not {other:?}"
+        )),
     }
 }
 
@@ -156,13 +176,14 @@ fn number<T: std::str::FromStr>(option: &str, value: &str) -> Result<T, String> 
 
 fn parse_node(arguments: &[String]) -> Result<NodeOptions, String> {
     match arguments {
-        [role, name, listen, peers, expected, store] => Ok(NodeOptions {
+        [role, name, listen, peers, expected, store, drivers] => Ok(NodeOptions {
             is_control: role == "control",
             name: name.clone(),
             listen: listen.clone(),
             peers: peers.clone(),
             expected: number("expected", expected)?,
             store: store.into(),
+            drivers: serde_json::from_str(drivers).map_err(|error| format!("drivers: {error}"))?,
         }),
         _ => Err("a node is started by the demo itself".to_owned()),
     }
@@ -198,6 +219,12 @@ mod tests {
             panic!("these are good options");
         };
         assert_eq!(options.parts, BTreeSet::from([Part::Join]), "what was asked for is done");
+        let Ok(Command::Demo(options)) = parse_words("--no-faults --with wasm,docker --with all") else {
+            panic!("these are good options");
+        };
+        assert_eq!(options.parts.len(), 7, "what needs more than the system is in no other part");
+        assert!(!options.parts.contains(&Part::Jobs));
+        assert!(parse_words("--with wasm,cheese").unwrap_err().contains("cheese"));
         assert!(parse_words("--with cheese").unwrap_err().contains("cheese"));
         assert!(parse_words("--with pause --controls 2").unwrap_err().contains("pause"));
         assert!(parse_words("--with leave --no-faults --controls 1").is_err());

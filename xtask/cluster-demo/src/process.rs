@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::{timeout, timeout_at};
 
+use crate::drivers::Drivers;
 use crate::protocol::{Notice, Order};
 
 /// Where a node finds the cluster's secret: not in its arguments, which everybody can read.
@@ -50,6 +51,7 @@ pub(crate) struct Start<'a> {
     pub(crate) expected: usize,
     pub(crate) folder: &'a Path,
     pub(crate) secret: &'a Secret,
+    pub(crate) drivers: &'a Drivers,
 }
 
 impl Processes {
@@ -63,6 +65,7 @@ impl Processes {
             .args(["node", start.role, start.name, start.listen, start.peers])
             .arg(start.expected.to_string())
             .arg(start.folder.join(format!("{}.redb", start.name)))
+            .arg(serde_json::to_string(start.drivers)?)
             .env(SECRET_VARIABLE, start.secret.expose())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

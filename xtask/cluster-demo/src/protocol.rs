@@ -7,6 +7,8 @@ use phalanx::NodeStatus;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Summary;
+use crate::errand::{Errand, Outcome};
+use crate::post::JobSeen;
 
 /// From the parent to a control node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -15,6 +17,10 @@ pub(crate) enum Order {
     Workers(Vec<String>),
     /// Give this file to a task on that worker.
     Ship { number: u64, worker: String, path: PathBuf },
+    /// Do this at that worker.
+    Errand { number: u64, worker: String, errand: Errand },
+    /// Keep so many instances of the demo's job.
+    Job { count: u32 },
     /// Ask nothing more, finish what is under way, then leave the cluster in order.
     Leave,
     /// End in order, at once.
@@ -47,6 +53,12 @@ pub(crate) enum Notice {
     Asked { latencies_us: Vec<u64> },
     /// A small question had no answer.
     Unanswered { worker: String, reason: String, not_connected: bool },
+    /// What became of an errand.
+    Done { number: u64, result: Result<Outcome, String> },
+    /// Whether the demo's job was taken.
+    JobApplied { result: Result<(), String> },
+    /// How the demo's job is.
+    Job(JobSeen),
     /// It has finished what was under way, and leaves now.
     Leaving,
     /// A line of its standard error. The parent itself makes this one of it.

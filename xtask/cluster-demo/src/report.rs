@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::change::Change;
+use crate::containers::ContainersFound;
+use crate::jobs::JobsFound;
+use crate::modules::ModulesFound;
 use crate::options::{Options, Part};
 
 /// A control node that was killed.
@@ -150,6 +153,9 @@ pub(crate) struct Findings {
     pub(crate) paused_control: Option<PausedControl>,
     pub(crate) silent_worker: Option<SilentWorker>,
     pub(crate) silent_control: Option<SilentControl>,
+    pub(crate) jobs: Option<JobsFound>,
+    pub(crate) wasm: Option<ModulesFound>,
+    pub(crate) docker: Option<ContainersFound>,
     /// Processes that ended though nobody had asked for it.
     pub(crate) ended_by_themselves: u64,
     pub(crate) rss_bytes_max: u64,
@@ -231,6 +237,23 @@ impl Report {
                     must(found.silent_worker.is_some(), "a silent worker is seen as not connected");
                     must(found.silent_control.is_some(), "a silent control node is given up");
                 }
+                Part::Jobs => {
+                    let jobs = found.jobs.clone().unwrap_or_default();
+                    must(jobs.is_kept(), "a job is kept at its number, and what was lost is replaced");
+                    must(jobs.doubled == 0, "no instance of a job runs twice in a cluster at rest");
+                }
+                Part::Wasm => {
+                    let wasm = found.wasm.clone().unwrap_or_default();
+                    must(wasm.is_shown(), "shipped code is called, switched and rolled back at every worker");
+                    must(wasm.is_right(), "shipped code returns what it should, and fails only by a kill");
+                    must(wasm.modules_lost == 0, "no worker that lives loses a module");
+                }
+                Part::Docker => {
+                    let docker = found.docker.clone().unwrap_or_default();
+                    must(docker.is_shown(), "containers end well, fail, and are stopped");
+                    must(docker.is_right(), "containers end as they should, and errands fail only by a kill");
+                    must(docker.left == 0, "no container is left by a worker that ends in order");
+                }
             }
         }
         failures
@@ -279,6 +302,36 @@ pub(crate) mod tests {
         assert!(report(Findings::default()).failures(&options).is_empty(), "somebody has quit before");
         let broken = Report { gaps: 1, ..report(Findings::default()) };
         assert_eq!(broken.failures(&options).len(), 1, "what is wrong is wrong at any time");
+    }
+
+    #[test]
+    fn what_was_shown_beside_files_is_judged() {
+        let options = Options { parts: [Part::Jobs, Part::Wasm, Part::Docker].into(), ..Options::default() };
+        let jobs = JobsFound { desired: 3, running_at_end: 3, replaced: 1, replaced_ms: Some(1), doubled: 0 };
+        let wasm = ModulesFound {
+            calls: 1,
+            switched: 1,
+            rolled_back: 1,
+            workers_checked: 1,
+            failed: 2,
+            failed_by_kill: 2,
+            ..ModulesFound::default()
+        };
+        let docker =
+            ContainersFound { succeeded: 1, failed_as_told: 1, stopped: 1, ..ContainersFound::default() };
+        let judged = |jobs: &JobsFound, wasm: &ModulesFound, docker: &ContainersFound| {
+            let (jobs, wasm, docker) = (Some(jobs.clone()), Some(wasm.clone()), Some(docker.clone()));
+            let found = Findings { script_done: true, jobs, wasm, docker, ..Findings::default() };
+            report(found).failures(&options).len()
+        };
+        assert_eq!(judged(&jobs, &wasm, &docker), 0, "a kill explains failures");
+        assert_eq!(judged(&JobsFound { doubled: 1, ..jobs.clone() }, &wasm, &docker), 1);
+        assert_eq!(judged(&JobsFound { running_at_end: 2, ..jobs.clone() }, &wasm, &docker), 1);
+        assert_eq!(judged(&jobs, &ModulesFound { failed: 3, ..wasm.clone() }, &docker), 1);
+        assert_eq!(judged(&jobs, &ModulesFound { wrong: 1, ..wasm.clone() }, &docker), 1);
+        assert_eq!(judged(&jobs, &ModulesFound { modules_lost: 1, ..wasm.clone() }, &docker), 1);
+        assert_eq!(judged(&jobs, &wasm, &ContainersFound { left: 1, ..docker.clone() }), 1);
+        assert_eq!(judged(&JobsFound::default(), &ModulesFound::default(), &ContainersFound::default()), 3);
     }
 
     #[test]

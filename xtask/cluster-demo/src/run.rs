@@ -26,6 +26,7 @@ pub(crate) async fn run(options: Options) -> Result<bool, AnyError> {
     let is_live = !options.headless && std::io::stdout().is_terminal();
     let screen = if is_live { Some(Screen::open()?) } else { None };
     let mut demo = Demo::new(Work::new(files, options.seed), screen)?;
+    demo.equip(&options).await?;
     let outcome = demo.perform(&options).await;
     let outcome = match outcome {
         Err(error) if error.is::<Quit>() => demo.wind_up().await,
@@ -37,8 +38,9 @@ pub(crate) async fn run(options: Options) -> Result<bool, AnyError> {
         demo.journal.lines.iter().for_each(|line| println!("{line}"));
         println!("ending every process …");
     }
-    let mut report = demo.report(&options);
-    report.orphans = demo.processes.stop().await;
+    let orphans = demo.processes.stop().await;
+    demo.clear_containers().await;
+    let report = Report { orphans, ..demo.report(&options) };
     outcome?;
     let page = page::write(&demo, &report, &options);
     finish(&options, &report, &page)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::awaited::Awaited;
 use crate::demo::{AnyError, Demo, Quit, millis, now};
 use crate::options::{Options, Part};
-use crate::report::{KilledControl, Report};
+use crate::report::{Findings, KilledControl, Report};
 
 /// How long the cluster may take to form, and the last work to end.
 const FORM_PATIENCE: Duration = Duration::from_secs(30);
@@ -22,6 +22,8 @@ impl Demo {
     pub(crate) async fn perform(&mut self, options: &Options) -> Result<(), AnyError> {
         self.form(options).await?;
         self.is_working = true;
+        self.does_errands = true;
+        self.begin_job().await?;
         let working_since = now();
         if self.screen.is_none() || options.script {
             self.pump_until(QUIET, |_| false).await?;
@@ -62,6 +64,9 @@ impl Demo {
         if has(Part::Silence) {
             self.silence().await?;
         }
+        if has(Part::Jobs) {
+            self.replace_in_job().await?;
+        }
         Ok(())
     }
 
@@ -95,6 +100,7 @@ impl Demo {
     /// Somebody has quit: the work that is under way comes to its end, unless they quit once more.
     pub(crate) async fn wind_up(&mut self) -> Result<(), AnyError> {
         self.say("quitting: waits for what is under way; q once more does not wait");
+        self.errands.close();
         match self.drain(QUIT_PATIENCE).await {
             Err(error) if !error.is::<Quit>() => Err(error),
             _ => Ok(()),
@@ -103,11 +109,13 @@ impl Demo {
 
     /// Lets the work come to its end: nothing new is shipped, and every task that was seen is seen to end.
     async fn drain(&mut self, patience: Duration) -> Result<(), AnyError> {
+        self.end_errands(patience).await?;
         self.is_working = false;
         self.pump_until(patience, |demo| demo.work.is_idle()).await?;
         let all_ended =
             |demo: &Demo| demo.board.tally.unended(&demo.board.workers) == 0 && demo.missing() == 0;
         self.pump_until(patience, all_ended).await?;
+        self.end_job(patience).await?;
         self.check(&format!("{} files shipped and compared", self.work.done_on.values().sum::<usize>()));
         Ok(())
     }
@@ -119,6 +127,13 @@ impl Demo {
         let done: usize = done.map(|(_, count)| count).sum();
         let (missing, ended) = (self.board.tally.missing(workers), self.board.tally.ended(workers));
         missing + done.saturating_sub(ended) as u64
+    }
+
+    fn findings(&self) -> Findings {
+        let job = self.job.as_ref().map(|job| job.found(&self.board));
+        let wasm = self.errands.modules.as_ref().map(|modules| modules.found.clone());
+        let docker = self.errands.containers.as_ref().map(|containers| containers.found.clone());
+        Findings { jobs: job, wasm, docker, ..self.findings.clone() }
     }
 
     /// What is known by now.
@@ -144,7 +159,7 @@ impl Demo {
             repeated_after_crash: counts.repeated_after_crash,
             gaps: counts.gaps + self.missing(),
             retried_tasks: self.work.retried,
-            findings: self.findings.clone(),
+            findings: self.findings(),
             changes: self.changes.settled.clone(),
             orphans: 0,
         }

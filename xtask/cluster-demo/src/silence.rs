@@ -32,6 +32,7 @@ impl Demo {
         self.pump_until(PAUSE, |_| false).await?;
         let detected_ms = self.board.seen_down(&node).map(|at| millis(at - stopped_at));
         self.processes.freeze(&node, false)?;
+        self.errands.killed(now());
         let resumed_at = now();
         self.mark(&format!("let {node} go on"));
         let balanced_at = Cell::new(None);
@@ -106,6 +107,7 @@ impl Demo {
         let Some(node) = self.busy_worker() else { return Ok(None) };
         let stopped_at = now();
         self.processes.freeze(&node, true)?;
+        self.errands.killed(now());
         self.board.worker_gone(&node);
         self.tell_workers().await?;
         self.mark(&format!("stopped worker {node}"));
@@ -128,7 +130,7 @@ impl Demo {
         self.remember(&node);
         self.controls_killed += 1;
         self.board.control_gone(&node);
-        self.work.node_lost(&node);
+        self.node_lost(&node);
         self.mark(&format!("killed {node}, which had been given up"));
         let settled_ms = self.wait(&Awaited::Balanced, stopped_at).await?;
         let (Some(detected_ms), Some(rehosted_ms)) = (detected_ms, rehosted_ms) else { return Ok(None) };
@@ -138,6 +140,7 @@ impl Demo {
     /// Stops a control node. Returns the workers that it hosts.
     fn freeze_control(&mut self, node: &str) -> Result<Vec<String>, AnyError> {
         self.processes.freeze(node, true)?;
+        self.errands.killed(now());
         self.board.unfit.insert(node.to_owned());
         let orphans = self.board.control_crashed(node);
         self.mark(&format!("stopped control node {node}, which hosts {} of the workers", orphans.len()));

@@ -3,58 +3,9 @@
 //! Times are not judged here, since they say more about the machine than about the code; that everything comes right is: the
 //! demo itself ends with an error where a join or a leave costs a request or an event.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod common;
 
-use serde_json::Value;
-
-fn demo(folder: &Path, arguments: &[&str]) -> (Output, Value) {
-    let json = folder.join("out.json");
-    let output = Command::new(env!("CARGO_BIN_EXE_cluster-demo"))
-        .args(["--headless", "--json"])
-        .arg(&json)
-        .arg("--report")
-        .arg(page(folder))
-        .args(arguments)
-        .output()
-        .expect("the demo was built for this test");
-    let report = std::fs::read_to_string(&json).ok().and_then(|text| serde_json::from_str(&text).ok());
-    (output, report.unwrap_or_default())
-}
-
-/// Where the page with the plots is written.
-fn page(folder: &Path) -> PathBuf {
-    folder.join("page.html")
-}
-
-/// Some files, among them an empty one and one of several chunks.
-fn input(folder: &Path) -> String {
-    let input = folder.join("input");
-    std::fs::create_dir(&input).expect("a new folder takes a folder");
-    for number in 0..40_usize {
-        let text = format!("line {number} of some words\n").repeat(number * number);
-        std::fs::write(input.join(format!("{number}.txt")), text).expect("a new folder takes files");
-    }
-    std::fs::write(input.join("large"), vec![b'x'; 3 << 20]).expect("a new folder takes files");
-    input.display().to_string()
-}
-
-fn must_hold((output, report): &(Output, Value)) {
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{complained}");
-    assert_eq!(report["verified"], true, "{said}");
-    assert_eq!(report["files"], 41, "{said}");
-    for nothing in ["mismatches", "duplicates", "gaps", "orphans"] {
-        assert_eq!(report[nothing], 0, "{nothing}: {said}\n{complained}");
-    }
-}
-
-fn must_have((output, report): &(Output, Value), findings: &[&str]) {
-    for finding in findings {
-        assert!(report[finding].is_object(), "{finding}: {}", String::from_utf8_lossy(&output.stdout));
-    }
-}
+use common::{demo, input, must_have, must_hold, page};
 
 #[test]
 fn a_small_cluster_ships_every_file() {
@@ -117,6 +68,55 @@ fn a_control_node_that_is_stopped_for_a_while_comes_back_to_the_same_cluster() {
     let run = demo(folder.path(), &[&["--workers", "3", "--input", &input], &only[..]].concat());
     must_hold(&run);
     must_have(&run, &["paused_control"]);
+}
+
+#[test]
+fn a_job_is_kept_at_its_number() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let input = input(folder.path());
+    let only = ["--no-faults", "--with", "jobs"];
+    let run = demo(folder.path(), &[&["--workers", "4", "--input", &input], &only[..]].concat());
+    must_hold(&run);
+    must_have(&run, &["jobs"]);
+    let jobs = &run.1["jobs"];
+    assert_eq!((&jobs["desired"], &jobs["running_at_end"]), (&3.into(), &3.into()), "{jobs}");
+}
+
+#[cfg(feature = "wasm")]
+#[test]
+fn shipped_code_is_called_and_exchanged_while_nodes_are_killed_and_join() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let input = input(folder.path());
+    let run = demo(folder.path(), &["--workers", "4", "--with", "wasm", "--input", &input]);
+    must_hold(&run);
+    must_have(&run, &["wasm", "killed_control", "killed_worker", "joined_worker"]);
+    let wasm = &run.1["wasm"];
+    // Four that were there or joined and live, two versions each.
+    assert!(wasm["modules_pushed"].as_u64() >= Some(8) && wasm["workers_checked"] == 4, "{wasm}");
+}
+
+#[test]
+fn what_is_not_available_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let input = input(folder.path());
+    let refused = |part: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_cluster-demo"))
+            .args(["--headless", "--with", part, "--input", &input])
+            .env("DOCKER_HOST", "unix:///there/is/no/such.sock")
+            .output()
+            .expect("the demo was built for this test");
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(!said.contains("started"), "nothing was begun: {said}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let docker = refused("kill,docker");
+    let advice = if cfg!(feature = "docker") { "busybox-static" } else { "--features docker" };
+    assert!(docker.contains("--with docker") && docker.contains(advice), "{docker}");
+    if !cfg!(feature = "wasm") {
+        let wasm = refused("wasm");
+        assert!(wasm.contains("--features wasm"), "{wasm}");
+    }
 }
 
 #[test]

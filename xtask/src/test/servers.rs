@@ -20,10 +20,15 @@ const SERVERS: &[Server] = &[
     Server { program: "dnsmasq", package: "dnsmasq-base", binaries: &["dns"] },
     Server { program: "etcd", package: "etcd-server", binaries: &["etcd"] },
     Server { program: "ip", package: "iproute2", binaries: NAMESPACES },
+    Server { program: "dockerd", package: "docker.io", binaries: DOCKER },
+    Server { program: "busybox", package: "busybox-static", binaries: DOCKER },
 ];
 
 /// The test binaries that make network namespaces.
 const NAMESPACES: &[&str] = &["multicast_netns", "namespaces"];
+
+/// The test binaries that start Docker daemons, and make their image of a static busybox.
+const DOCKER: &[&str] = &["docker"];
 
 /// Where programs are that are not in everybody's path.
 const FOLDERS: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"];
@@ -58,10 +63,12 @@ pub(super) fn install() {
 /// The test binaries that cannot run here.
 pub(super) fn left_out() -> Vec<LeftOut> {
     let namespaces = if can_make_namespaces() { None } else { Some("no network namespace can be made here") };
-    name(&missing(), namespaces)
+    let docker = if can_run_containers() { None } else { Some("no container can be run here") };
+    name(&missing(), namespaces, docker)
 }
 
-fn name(missing: &[&Server], namespaces: Option<&str>) -> Vec<LeftOut> {
+/// Whatever is missing, and why there are no network namespaces and no containers here, if so.
+fn name(missing: &[&Server], namespaces: Option<&str>, docker: Option<&str>) -> Vec<LeftOut> {
     let mut left_out: Vec<LeftOut> = Vec::new();
     let mut add = |binary, reason: String| {
         if left_out.iter().all(|other| other.binary != binary) {
@@ -76,8 +83,10 @@ fn name(missing: &[&Server], namespaces: Option<&str>) -> Vec<LeftOut> {
             );
         }
     }
-    if let Some(reason) = namespaces {
-        NAMESPACES.iter().for_each(|binary| add(binary, format!("{reason} (run as root)")));
+    for (binaries, reason) in [(NAMESPACES, namespaces), (DOCKER, docker)] {
+        if let Some(reason) = reason {
+            binaries.iter().for_each(|binary| add(binary, format!("{reason} (run as root)")));
+        }
     }
     left_out
 }
@@ -100,6 +109,28 @@ fn can_make_namespaces() -> bool {
     made && succeeds(Process::new("ip").args(["netns", "delete", &namespace]))
 }
 
+/// Whether a Docker daemon would come as far as running something: tries what it does for each container, a mount in
+/// namespaces of its own, and looks for the control groups that it needs.
+fn can_run_containers() -> bool {
+    let mount = "mount -t tmpfs none /mnt && mount -t proc proc /mnt";
+    let unshare = [
+        "--mount",
+        "--pid",
+        "--net",
+        "--uts",
+        "--ipc",
+        "--fork",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        mount,
+    ];
+    let has_groups = Path::new("/sys/fs/cgroup/devices").exists() // version 1
+        || Path::new("/sys/fs/cgroup/cgroup.controllers").exists(); // version 2
+    has_groups && succeeds(Process::new("unshare").args(unshare))
+}
+
 fn succeeds(command: &mut Process) -> bool {
     let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     silent.status().is_ok_and(|status| status.success())
@@ -112,11 +143,12 @@ mod tests {
     #[test]
     fn each_binary_is_left_out_once_with_the_package_to_install() {
         let missing: Vec<&Server> = SERVERS.iter().collect();
-        let left_out = name(&missing, Some("no namespaces"));
+        let left_out = name(&missing, Some("no namespaces"), Some("no containers"));
         let binaries: Vec<&str> = left_out.iter().map(|left_out| left_out.binary).collect();
-        assert_eq!(binaries, ["dns", "etcd", "multicast_netns", "namespaces"]);
+        assert_eq!(binaries, ["dns", "etcd", "multicast_netns", "namespaces", "docker"]);
         assert!(left_out[0].reason.contains("apt-get install knot"), "{left_out:?}");
-        assert_eq!(name(&[], None), []);
-        assert_eq!(name(&[], Some("no namespaces")).len(), 2);
+        assert_eq!(name(&[], None, None), []);
+        assert_eq!(name(&[], Some("no namespaces"), None).len(), 2);
+        assert_eq!(name(&[], None, Some("no containers"))[0].binary, "docker");
     }
 }

@@ -21,7 +21,9 @@ const SIBLINGS: &[&str] = &[
 ];
 
 /// What may build on jobs and metadata too.
-const UPPER: &[&str] = &["phalanx-topics", "phalanx-drivers"];
+const UPPER: &[&str] = &["phalanx-topics", DRIVERS];
+/// The job classes of ours.
+const DRIVERS: &str = "phalanx-drivers";
 const BELOW_UPPER: &[&str] = &["phalanx-jobs", "phalanx-metadata"];
 
 /// What keeps jobs at their number: it chooses workers as placement does.
@@ -34,7 +36,7 @@ const SIMULATOR: &str = "phalanx-sim";
 const OPERATOR: &str = "phalanx-operator";
 const PROGRAM: &str = "phalanx-cli";
 
-/// What shows the facade, and needs nothing else. Examples may run in the simulator, and show how to do without the facade.
+/// What shows the facade, with the drivers that it can be asked for, and needs nothing else. Examples may run in the simulator, and show how to do without the facade.
 const DEMONSTRATION: &str = "cluster-demo";
 /// What runs the simulator by the hundred.
 const SIMULATIONS: &str = "cluster-sim";
@@ -105,7 +107,7 @@ fn may_use(from: &str, to: &str) -> bool {
         SUPERVISION => BELOW_SUPERVISION.contains(&to),
         SIMULATOR | OPERATOR => is_library_below_facade(to) || to == FACADE,
         PROGRAM => is_library_below_facade(to) || [FACADE, OPERATOR].contains(&to),
-        DEMONSTRATION => to == FACADE,
+        DEMONSTRATION => [FACADE, DRIVERS].contains(&to),
         SIMULATIONS => to == SIMULATOR,
         EXAMPLES => [FACADE, SIMULATOR, OPERATOR].contains(&to) || BELOW_EXAMPLES.contains(&to),
         SCENARIOS => is_library_below_facade(to) || [FACADE, SIMULATOR, OPERATOR, PROGRAM].contains(&to),
@@ -139,6 +141,7 @@ mod tests {
             ("examples", "phalanx"),
             ("examples", "phalanx-placement"),
             ("cluster-demo", "phalanx"),
+            ("cluster-demo", "phalanx-drivers"),
             ("tests", "phalanx-transport"),
         ] {
             assert_eq!(found(from, to), [], "{from} → {to}");

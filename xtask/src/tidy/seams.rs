@@ -25,6 +25,26 @@ const WORDS: &[&str] = &[
 
 const ALLOWED: &[Allowed] = &[
     Allowed {
+        file: "crates/phalanx-cli/src/command/cp.rs",
+        word: "Instant::now",
+        reason: "how long a copy took, on tokio's clock",
+    },
+    Allowed {
+        file: "crates/phalanx-cli/src/command/cp/progress.rs",
+        word: "Instant::now",
+        reason: "when a log gets its next line, on tokio's clock",
+    },
+    Allowed {
+        file: "crates/phalanx-cli/src/command/node/ending.rs",
+        word: "Instant::now",
+        reason: "the deadline of a watched end, on tokio's clock",
+    },
+    Allowed {
+        file: "crates/phalanx-cli/src/command/task/tell.rs",
+        word: "Instant::now",
+        reason: "until when the end of a task is waited for, on tokio's clock",
+    },
+    Allowed {
         file: "crates/phalanx-sim/src/world/clock.rs",
         word: "Instant::now",
         reason: "when a simulation begins, on tokio's clock, which is paused there",
@@ -38,6 +58,11 @@ const ALLOWED: &[Allowed] = &[
         file: "crates/phalanx-transport/src/entropy.rs",
         word: "SystemRandom",
         reason: "the real entropy behind the seam",
+    },
+    Allowed {
+        file: "crates/phalanx-drivers/src/files/broadcast.rs",
+        word: "Instant::now",
+        reason: "how long one taker holds up the others, on tokio's clock, which can be paused",
     },
     Allowed {
         file: "crates/phalanx-jobs/src/driver/mod.rs",
@@ -75,6 +100,16 @@ const ALLOWED: &[Allowed] = &[
         reason: "when control nodes went away, on tokio's clock, which can be paused",
     },
     Allowed {
+        file: "crates/phalanx/src/metadata.rs",
+        word: "Instant::now",
+        reason: "the driver of the metadata, on tokio's clock",
+    },
+    Allowed {
+        file: "crates/phalanx/src/jobs/supervising.rs",
+        word: "Instant::now",
+        reason: "the driver of supervision, on tokio's clock",
+    },
+    Allowed {
         file: "crates/phalanx/src/formation.rs",
         word: "Instant::now",
         reason: "until when the expected control nodes are waited for, on tokio's clock, which can be paused",
@@ -108,6 +143,11 @@ const ALLOWED: &[Allowed] = &[
         file: "crates/phalanx/src/control.rs",
         word: "Instant::now",
         reason: "the `now` that cores start with, from tokio's clock, which can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx/src/locations.rs",
+        word: "Instant::now",
+        reason: "until when lost workers are looked for here, on tokio's clock, which can be paused",
     },
     Allowed {
         file: "crates/phalanx/src/mesh.rs",

@@ -213,7 +213,7 @@ fn spark_height(latency_us: u64) -> u64 {
 
 /// The newest events, the newest last; a line that is too long goes on below itself, and a word that is too long is cut.
 fn draw_events(frame: &mut Frame<'_>, area: Rect, model: &Model) {
-    let block = Block::bordered().title(" events ");
+    let block = Block::bordered().title(format!(" events {}", model.shown));
     let inner = block.inner(area);
     let (columns, rows) = (usize::from(inner.width).max(1), usize::from(inner.height));
     let mut lines: Vec<TextLine<'static>> = Vec::new();

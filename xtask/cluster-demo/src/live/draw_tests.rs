@@ -28,6 +28,7 @@ fn model() -> Model {
         files_done: 42,
         bytes_done: 2_500_000,
         mismatches: 0,
+        shown: "· job 3/3 · 40 wasm calls ".into(),
         seconds: vec![
             Second { at_s: 0, answered: 140, failed: 0, p50_us: 900, p99_us: 100 },
             Second { at_s: 1, answered: 150, failed: 7, p50_us: 1_200, p99_us: 10_000_000 },
@@ -67,6 +68,7 @@ fn has_row(rows: &[String], words: &[&str]) -> bool {
 fn everything_of_the_model_is_on_the_smallest_screen() {
     let rows = rows(&frame(&model(), 80, 24));
     let shown = |words: &[&str]| assert!(has_row(&rows, words), "{words:?} in\n{}", rows.join("\n"));
+    shown(&["events · job 3/3 · 40 wasm calls"]);
     shown(&["01:23", "6 tasks running", "42 files", "2.5 MB", "0 wrong"]);
     shown(&["control-1 25.0 %", "control-2 75.0 %"]);
     shown(&["control-1", "4711", "running", "25%", "worker-1", "4713", "ready", "1", "3"]);

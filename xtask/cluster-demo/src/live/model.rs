@@ -25,6 +25,8 @@ pub(super) struct Model {
     pub(super) files_done: usize,
     pub(super) bytes_done: u64,
     pub(super) mismatches: u64,
+    /// How far is what is shown beside files, in a few words; empty if that is nothing.
+    pub(super) shown: String,
     /// The seconds that are over, newest last.
     pub(super) seconds: Vec<Second>,
     /// What has happened, newest last.
@@ -62,7 +64,8 @@ impl Model {
             tasks_running: demo.work.flights().count(),
             files_done: demo.work.done_on.values().sum(),
             bytes_done: demo.work.bytes,
-            mismatches: demo.work.mismatches,
+            mismatches: demo.wrong(),
+            shown: demo.shown(),
             seconds: seconds.iter().skip(seconds.len().saturating_sub(SECONDS_SHOWN_MAX)).cloned().collect(),
             lines: lines.iter().skip(lines.len().saturating_sub(LINES_SHOWN_MAX)).cloned().collect(),
             is_scripted: !demo.takes_keys,
