@@ -17,7 +17,7 @@ mod wait;
 pub use cluster::{CLUSTER_NAME, Cluster, OWN_ADDRESS};
 pub use ledger::Ledger;
 pub use logs::Logs;
-pub use probe::{Answer, Ask, Knob, Oops, Probe, Prober, Said, Work};
+pub use probe::{Answer, Ask, Knob, Oops, Probe, Prober, Said, Wanted, Work, content};
 pub use program::program;
 pub use record::{Record, Recorder, Seen, What};
 pub use shared::shared;

@@ -1,11 +1,19 @@
 //! A job class that does as it is told: well, badly, slowly, or not at all.
 
 use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use phalanx::{JobClass, JobHandler, NodeId, NodeStatus, RequestContext, Signal, TaskContext, Transfer};
+use phalanx::{
+    JobClass, JobHandler, NodeId, NodeStatus, OutgoingTransfer, RequestContext, Signal, TaskContext,
+    Transfer, TransferError,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Ledger, Unfinished};
@@ -45,7 +53,7 @@ pub enum Work {
     Count(u64),
     /// Say a number every so many milliseconds until told to finish.
     Tick(u64),
-    /// Do what the commands say, and take transfers, until told to finish. What it is told to stop it takes as an order.
+    /// Do what the commands say, take transfers, and send what is [`Wanted`], until told to finish. What it is told to stop it takes as an order.
     Listen,
     /// Say how the worker is whenever that changes, and stop when told to.
     Watch,
@@ -59,6 +67,56 @@ pub enum Work {
     Panic(String),
 }
 
+/// What can be got from a task that listens: the first so many bytes of [`content`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of them.
+    Whole(u64),
+    /// Them, and then the source fails.
+    Failing(u64),
+    /// Them, and then the task lets go.
+    Dropped(u64),
+    /// Them, and then a byte now and then, for ever.
+    Stuck(u64),
+}
+
+impl Wanted {
+    /// What the task is told.
+    #[must_use]
+    pub fn note(&self) -> Bytes {
+        let (tag, length) = match self {
+            Self::Whole(length) => (0, length),
+            Self::Failing(length) => (1, length),
+            Self::Dropped(length) => (2, length),
+            Self::Stuck(length) => (3, length),
+        };
+        [&[tag][..], &length.to_le_bytes()].concat().into()
+    }
+
+    fn of(note: &[u8]) -> Option<Self> {
+        let (tag, length) = note.split_first()?;
+        let length = u64::from_le_bytes(length.try_into().ok()?);
+        Some(match tag {
+            0 => Self::Whole(length),
+            1 => Self::Failing(length),
+            2 => Self::Dropped(length),
+            3 => Self::Stuck(length),
+            _ => return None,
+        })
+    }
+}
+
+/// Bytes from a place on that repeat with no power of two, so that no chunk is like another.
+#[must_use]
+pub fn content(from: u64, length: usize) -> Vec<u8> {
+    let round: Vec<u8> = (0..=250).collect();
+    let begin = usize::try_from(from % 251).unwrap_or(0);
+    let mut bytes = round.repeat((begin + length).div_ceil(251));
+    bytes.drain(..begin);
+    bytes.truncate(length);
+    bytes
+}
+
 /// What a running task can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Knob {
@@ -66,6 +124,8 @@ pub enum Knob {
     Note(u64),
     /// Say the numbers up to so many.
     Say(u64),
+    /// The answer is how many bytes the task has given away so far.
+    Given,
     /// Fail this command.
     Refuse(String),
     /// End well. The output is what was noted.
@@ -148,7 +208,7 @@ impl JobHandler<Probe> for Prober {
     }
 
     async fn task(&self, cx: TaskContext<Probe>, work: Work) -> Result<String, Oops> {
-        let mut task = Running { cx: &cx, said: 0, noted: Vec::new() };
+        let mut task = Running { cx: &cx, said: 0, noted: Vec::new(), given: Arc::default() };
         match work {
             Work::Count(last) => {
                 task.say(last).await?;
@@ -181,6 +241,7 @@ struct Running<'a> {
     cx: &'a TaskContext<Probe>,
     said: u64,
     noted: Vec<u64>,
+    given: Arc<AtomicU64>,
 }
 
 impl Running<'_> {
@@ -217,6 +278,7 @@ impl Running<'_> {
                         self.say(last).await?;
                         reply.send(Ok(last)).await;
                     }
+                    Signal::Command(Knob::Given, reply) => reply.send(Ok(self.given.load(Relaxed))).await,
                     Signal::Command(Knob::Refuse(text), reply) => reply.send(Err(Oops(text))).await,
                     Signal::Command(Knob::Finish, reply) => {
                         reply.send(Ok(self.said)).await;
@@ -226,7 +288,8 @@ impl Running<'_> {
                     Signal::Status(_) => {}
                 },
                 Some(said) = transfers.next() => self.emit(said).await?,
-                transfer = self.cx.transfer() => transfers.push(take(transfer.ok_or_else(stops)?)),
+                transfer = self.cx.transfer() => transfers.push(take(transfer.ok_or_else(stops)?).boxed()),
+                transfer = self.cx.outgoing() => transfers.push(give(transfer.ok_or_else(stops)?, self.given.clone()).boxed()),
                 () = next_tick => self.say(self.said + 1).await?,
             }
         }
@@ -258,4 +321,51 @@ async fn take(mut transfer: Transfer) -> Said {
         };
     }
     Said::Received { bytes: hasher.count(), blake3: *hasher.finalize().as_bytes() }
+}
+
+/// How many bytes are sent at a time: no round number of chunks.
+const PIECE_BYTES: u64 = 300_000;
+
+/// Gives what is wanted, and says what became of it.
+async fn give(mut transfer: OutgoingTransfer, given: Arc<AtomicU64>) -> Said {
+    let wanted = Wanted::of(transfer.note());
+    let Some(
+        Wanted::Whole(length) | Wanted::Failing(length) | Wanted::Dropped(length) | Wanted::Stuck(length),
+    ) = wanted
+    else {
+        transfer.fail("nobody knows what that is").await;
+        return Said::Broken("a note that is none".to_owned());
+    };
+    let mut from = 0;
+    while from < length {
+        let piece = PIECE_BYTES.min(length - from);
+        let bytes = content(from, usize::try_from(piece).unwrap_or(0));
+        if let Err(error) = transfer.send(bytes.into()).await {
+            return Said::Broken(error.to_string());
+        }
+        from += piece;
+        given.fetch_add(piece, Relaxed);
+    }
+    match wanted {
+        Some(Wanted::Failing(_)) => transfer.fail("the disk is gone").await,
+        Some(Wanted::Stuck(_)) => return stuck(transfer).await,
+        Some(Wanted::Whole(_)) => {
+            return match transfer.finish().await {
+                Ok(receipt) => Said::Received { bytes: receipt.bytes, blake3: receipt.blake3 },
+                Err(error) => Said::Broken(error.to_string()),
+            };
+        }
+        Some(Wanted::Dropped(_)) | None => drop(transfer),
+    }
+    Said::Broken(TransferError::Abandoned.to_string())
+}
+
+/// Sends a byte now and then, until nobody takes it.
+async fn stuck(mut transfer: OutgoingTransfer) -> Said {
+    loop {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if let Err(error) = transfer.send(Bytes::from_static(b".")).await {
+            return Said::Broken(error.to_string());
+        }
+    }
 }

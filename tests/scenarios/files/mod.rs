@@ -1,6 +1,8 @@
 //! Files and folders between a control node and a worker: whole, verified, gone on with, and never outside of a root.
 
 mod attacks;
+mod fan_out;
+mod figures;
 mod going_on;
 mod whole;
 

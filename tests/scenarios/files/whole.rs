@@ -61,14 +61,6 @@ async fn a_large_file_comes_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "writes five gigabytes to the disk"]
-async fn a_very_large_file_comes_as_it_is() {
-    let served = Served::start("huge").await;
-    there_and_back(&served, 1 << 30).await;
-    served.cluster.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_comes_with_all_that_is_in_it() {
     let served = Served::start("folder").await;
     let from = served.local("from");

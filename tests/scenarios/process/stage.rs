@@ -44,6 +44,30 @@ impl Listener {
         said
     }
 
+    /// All that has come of a task, whatever the boot of its worker, also what came again.
+    pub(crate) fn all(&self, program: &Program) -> Vec<Said> {
+        let heard = self.0.borrow();
+        heard
+            .iter()
+            .filter(|(task, ..)| task == program.task().id())
+            .filter_map(|(.., said)| said.clone())
+            .collect()
+    }
+
+    /// How far the output of a task was told from its start without a hole, whatever came again.
+    pub(crate) fn told_through(&self, program: &Program) -> u64 {
+        let mut ranges: Vec<(u64, u64)> = self
+            .all(program)
+            .iter()
+            .filter_map(|said| match said {
+                Said::Output(chunk) => Some((chunk.offset, chunk.offset + chunk.bytes.len() as u64)),
+                _ => None,
+            })
+            .collect();
+        ranges.sort_unstable();
+        ranges.into_iter().fold(0, |end, (from, to)| if from <= end { end.max(to) } else { end })
+    }
+
     /// Waits until what a task has said is as it should be.
     pub(crate) async fn wait(
         &self,
@@ -93,7 +117,9 @@ pub(crate) fn supervisor() -> Supervisor {
 pub(crate) fn policy(folder: &Path) -> Policy {
     let policy = Policy::new(folder.join("logs"), supervisor()).allow_root(folder.join("root"));
     fs::create_dir_all(folder.join("root")).unwrap();
-    ["sh", "cat", "env", "pwd", "sleep", "/bin/echo", "id"].into_iter().fold(policy, Policy::allow_program)
+    ["sh", "cat", "env", "pwd", "sleep", "/bin/echo", "id", "stty", "tty"]
+        .into_iter()
+        .fold(policy, Policy::allow_program)
 }
 
 /// A cluster of one control node, and of workers that run programs.
