@@ -223,7 +223,10 @@ impl Supervising {
         self.service.may_replace() && !self.workers.has_mass_failure()
     }
 
-    fn handle_nodes(&mut self, nodes: Nodes) {
+    fn handle_nodes(&mut self, mut nodes: Nodes) {
+        // A control node that is down hosts nobody: whom it hosted is elsewhere by now, or lost.
+        let view = self.view.borrow().clone();
+        nodes.silent.retain(|control| view.is_alive(control));
         let changes = self.workers.look(Instant::now(), nodes);
         let now = now();
         self.core.handle_may_replace(now, self.may_replace());
