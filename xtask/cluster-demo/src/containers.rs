@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::errand::Failure;
 
 /// The name of the image that the demo makes, and is allowed to run.
+#[cfg(all(feature = "docker", unix))]
 pub(crate) const IMAGE: &str = "phalanx-demo:1";
 
 /// The exit code of a container that fails, and of one that was stopped.
@@ -28,6 +29,7 @@ pub(crate) enum Script {
 
 impl Script {
     /// What a shell does.
+    #[cfg(all(feature = "docker", unix))]
     pub(crate) fn shell(self) -> String {
         match self {
             Self::Say(number) => format!("echo said {number}"),

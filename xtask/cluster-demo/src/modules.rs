@@ -11,9 +11,13 @@ use serde_json::Value;
 
 use crate::errand::Failure;
 
-/// The name of the module, of its function, and of its versions.
+/// The name of the module, and of its function.
+#[cfg(feature = "wasm")]
 pub(crate) const MODULE: &str = "words";
+#[cfg(feature = "wasm")]
 pub(crate) const FUNCTION: &str = "count";
+
+/// Its versions.
 pub(crate) const VERSIONS: [&str; 2] = ["1", "2"];
 
 /// How many calls are compared before the next step: some seconds where many workers are called.

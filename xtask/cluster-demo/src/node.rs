@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::ask::ask;
 use crate::digest::{Digest, Digester, File, Summary, Teller, tell};
 use crate::drivers;
+use crate::errand::Errand;
 use crate::options::NodeOptions;
 use crate::post;
 use crate::process::SECRET_VARIABLE;
@@ -99,16 +100,9 @@ async fn run_control(
                 });
             }
             Order::Errand { number, worker, errand } => {
-                let control = control.clone();
-                ships.spawn(async move {
-                    let result = drivers::run(&control, &worker, errand).await;
-                    tell(&Notice::Done { number, result });
-                });
+                ships.spawn(run_errand(control.clone(), number, worker, errand));
             }
-            Order::Job { count } => {
-                let result = post::apply(&control, count).await.map_err(|error| error.to_string());
-                tell(&Notice::JobApplied { result });
-            }
+            Order::Job { count } => apply_job(&control, count).await,
             Order::Leave => {
                 asking.abort();
                 // What does not arrive in time is shipped again by the parent.
@@ -122,6 +116,16 @@ async fn run_control(
     asking.abort();
     control.shutdown().await;
     Ok(())
+}
+
+async fn run_errand(control: Control, number: u64, worker: String, errand: Errand) {
+    let result = drivers::run(&control, &worker, errand).await;
+    tell(&Notice::Done { number, result });
+}
+
+async fn apply_job(control: &Control, count: u32) {
+    let result = post::apply(control, count).await.map_err(|error| error.to_string());
+    tell(&Notice::JobApplied { result });
 }
 
 /// Starts a task for a file, streams the file into it, and waits for what the task says.

@@ -163,6 +163,32 @@ pub(crate) struct Findings {
     pub(crate) script_done: bool,
 }
 
+impl Findings {
+    /// Whether what is shown beside files is as it should be.
+    fn judge_shown(&self, part: Part, must: &mut impl FnMut(bool, &str)) {
+        match part {
+            Part::Jobs => {
+                let jobs = self.jobs.clone().unwrap_or_default();
+                must(jobs.is_kept(), "a job is kept at its number, and what was lost is replaced");
+                must(jobs.doubled == 0, "no instance of a job runs twice in a cluster at rest");
+            }
+            Part::Wasm => {
+                let wasm = self.wasm.clone().unwrap_or_default();
+                must(wasm.is_shown(), "shipped code is called, switched and rolled back at every worker");
+                must(wasm.is_right(), "shipped code returns what it should, and fails only by a kill");
+                must(wasm.modules_lost == 0, "no worker that lives loses a module");
+            }
+            Part::Docker => {
+                let docker = self.docker.clone().unwrap_or_default();
+                must(docker.is_shown(), "containers end well, fail, and are stopped");
+                must(docker.is_right(), "containers end as they should, and errands fail only by a kill");
+                must(docker.left == 0, "no container is left by a worker that ends in order");
+            }
+            Part::Kill | Part::Join | Part::Pause | Part::Leave | Part::Silence => {}
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Report {
     pub(crate) controls: usize,
@@ -237,23 +263,7 @@ impl Report {
                     must(found.silent_worker.is_some(), "a silent worker is seen as not connected");
                     must(found.silent_control.is_some(), "a silent control node is given up");
                 }
-                Part::Jobs => {
-                    let jobs = found.jobs.clone().unwrap_or_default();
-                    must(jobs.is_kept(), "a job is kept at its number, and what was lost is replaced");
-                    must(jobs.doubled == 0, "no instance of a job runs twice in a cluster at rest");
-                }
-                Part::Wasm => {
-                    let wasm = found.wasm.clone().unwrap_or_default();
-                    must(wasm.is_shown(), "shipped code is called, switched and rolled back at every worker");
-                    must(wasm.is_right(), "shipped code returns what it should, and fails only by a kill");
-                    must(wasm.modules_lost == 0, "no worker that lives loses a module");
-                }
-                Part::Docker => {
-                    let docker = found.docker.clone().unwrap_or_default();
-                    must(docker.is_shown(), "containers end well, fail, and are stopped");
-                    must(docker.is_right(), "containers end as they should, and errands fail only by a kill");
-                    must(docker.left == 0, "no container is left by a worker that ends in order");
-                }
+                Part::Jobs | Part::Wasm | Part::Docker => found.judge_shown(*part, &mut must),
             }
         }
         failures
