@@ -142,6 +142,20 @@ impl Stage {
         }
     }
 
+    /// Whether a control node that runs has told something.
+    pub(crate) async fn is_told(&self, what: impl Fn(&EventKind) -> bool) -> bool {
+        for name in self.controls.keys() {
+            let mut events = self.client(name).await.events(Some(0)).await.unwrap();
+            // What is remembered comes first, and then the word that it has come.
+            while let Some(Told::Event(event)) = events.next().await.unwrap() {
+                if what(&event.kind) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
     /// Repairs what was struck.
     pub(crate) async fn mend(&mut self) {
         for relay in self.relays.values() {

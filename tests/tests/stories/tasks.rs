@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use phalanx::{CallError, NodeStatus, Reason, TaskError};
+use phalanx::{CallError, NodeStatus, Reason, TaskError, TaskId, TaskState};
+use phalanx_operator::EventKind;
 use tests::{Plot, Story, soon, until};
 
 use crate::stage::{Blow, Stage};
@@ -25,6 +26,38 @@ async fn a_task_is_told_things_and_a_dead_one_is_not() {
         let task = worker.start::<Story>(Plot::Panic("the plot trips".into())).await.unwrap();
         let end = soon("it ends", task.output()).await;
         assert_eq!(end, Err(TaskError::Aborted(Reason::Panicked("the plot trips".into()))));
+        let details = worker.task_details(task.id()).await.unwrap().unwrap();
+        assert!(
+            details.end.unwrap().to_string().contains("the plot trips"),
+            "the reason of the crash is kept"
+        );
+    })
+    .await;
+}
+
+fn is_start(kind: &EventKind, of: &TaskId) -> bool {
+    matches!(kind, EventKind::TaskStarted(told) if told.task == of.to_string())
+}
+
+fn is_end(kind: &EventKind, of: &TaskId, how: TaskState) -> bool {
+    matches!(kind, EventKind::TaskStopped { task, state, .. } if task.task == of.to_string() && *state == how)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_task_has_started_and_how_it_ended_is_told_by_itself() {
+    tell(async |stage, blow| {
+        let worker = stage.worker(WORKER).await;
+        let task = worker.start::<Story>(Plot::Listen).await.unwrap();
+        until("the start is told", async || stage.is_told(|kind| is_start(kind, task.id())).await).await;
+        stage.strike(WORKER, blow).await;
+        task.kill().await.unwrap();
+        assert_eq!(soon("it ends", task.output()).await, Err(TaskError::Killed));
+        let killed = |kind: &EventKind| is_end(kind, task.id(), TaskState::Killed);
+        until("the end is told", async || stage.is_told(killed).await).await;
+
+        let task = worker.start::<Story>(Plot::Panic("the plot trips".into())).await.unwrap();
+        let failed = |kind: &EventKind| is_end(kind, task.id(), TaskState::Failed);
+        until("the crash is told", async || stage.is_told(failed).await).await;
     })
     .await;
 }
