@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 
 use phalanx_base::{NodeId, NodeStatus};
-use phalanx_jobs::{LOST_PROXY_KEPT, LossCounts, MASS_WINDOW, MassFailure, NodeSummary, Nodes};
+use phalanx_jobs::{
+    LOST_PROXY_KEPT, LossCounts, MASS_KNOWN_MIN, MASS_WINDOW, MassFailure, NodeSummary, Nodes,
+};
 use phalanx_placement::Class;
 use phalanx_supervision::NodeReport;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use crate::meter::metrics;
+
+/// How long a worker may be missing because its control node is gone, and another one takes it in: whoever is away for longer
+/// is lost by itself.
+const REHOSTED_AFTER: Duration = Duration::from_secs(10);
 
 /// What has changed with a look at the whole cluster.
 #[derive(Debug, Default)]
@@ -51,18 +57,24 @@ impl Workers {
         changes
     }
 
+    /// Who is lost, without those whose control node may only just have gone.
     fn counts(&self, now: Instant) -> LossCounts {
-        let lost = || self.known.values().copied().flatten();
+        let lost = || self.known.values().copied().flatten().filter(|at| now >= *at + REHOSTED_AFTER);
         LossCounts {
-            hosted: self.known.len() - lost().count(),
+            hosted: self.known.len() - self.missing(),
             recent: lost().filter(|at| now < *at + MASS_WINDOW).count(),
             missing: lost().count(),
         }
     }
 
-    /// Whether most workers of the cluster were lost at one time, and are not back.
+    fn missing(&self) -> usize {
+        self.known.values().flatten().count()
+    }
+
+    /// Whether most workers of the cluster were lost at one time, and are not back; or are missing at this moment.
     pub(crate) fn has_mass_failure(&self) -> bool {
-        self.mass.lasts()
+        let most_are_missing = self.known.len() >= MASS_KNOWN_MIN && self.missing() * 2 > self.known.len();
+        most_are_missing || self.mass.lasts()
     }
 }
 
@@ -77,5 +89,58 @@ fn report(summary: NodeSummary) -> NodeReport {
         classes: summary.classes.iter().map(class).collect(),
         metrics: metrics(&summary.usage),
         tasks: summary.tasks,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use phalanx_base::{Fence, Generation, Labels, Usage};
+
+    fn nodes(names: &[&str]) -> Nodes {
+        let node = |name: &&str| NodeSummary {
+            node: NodeId::new(name).unwrap(),
+            generation: Generation::from_u64(1),
+            owner: NodeId::new("control").unwrap(),
+            fence: Fence(1),
+            status: NodeStatus::Ready,
+            tasks: 0,
+            labels: Labels::default(),
+            classes: Vec::new(),
+            usage: Usage::default(),
+        };
+        Nodes { nodes: names.iter().map(node).collect(), silent: Vec::new() }
+    }
+
+    /// A control node is killed with its own worker and the three that it hosted, and then one worker more: the three are back
+    /// at once, and what the other two ran is to be replaced.
+    #[tokio::test(start_paused = true)]
+    async fn workers_that_only_change_their_control_node_are_no_mass_failure() {
+        let all = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let (mut workers, start) = (Workers::default(), Instant::now());
+        workers.look(start, nodes(&all));
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(workers.look(at(1), nodes(&all[5..])).lost.len(), 5);
+        assert!(workers.has_mass_failure(), "at that moment nobody knows");
+        workers.look(at(3), nodes(&all[2..]));
+        assert!(!workers.has_mass_failure());
+        workers.look(at(30), nodes(&all[2..]));
+        assert!(!workers.has_mass_failure());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn most_workers_that_stay_away_are_one() {
+        let all = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let (mut workers, start) = (Workers::default(), Instant::now());
+        workers.look(start, nodes(&all));
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for seconds in 1..20 {
+            workers.look(at(seconds), nodes(&all[5..]));
+            assert!(workers.has_mass_failure());
+        }
+        workers.look(at(20), nodes(&all[4..]));
+        assert!(workers.has_mass_failure(), "one that is back is not most of them");
+        workers.look(at(21), nodes(&all[1..]));
+        assert!(!workers.has_mass_failure());
     }
 }
