@@ -162,8 +162,9 @@ impl Supervising {
                 self.core.handle_started(now(), &tag, answer.map(|task| acting::name_of(&task)));
             }
             Done::Ended(tag, node, end) => {
-                self.followed.remove(&tag);
+                // One that was let go has a successor under the same tag, or none.
                 if let Some(end) = end {
+                    self.followed.remove(&tag);
                     self.core.handle_ended(now(), &tag, &node, end);
                 }
             }
@@ -305,7 +306,7 @@ impl Supervising {
         }));
     }
 
-    /// Follows a task to its end, unless somebody does already.
+    /// Follows a task to its end. Who has followed it so far, perhaps in an earlier boot of its worker, is let go.
     fn follow(&mut self, tag: Tag, node: NodeId, generation: Generation, task: TaskId) {
         if !self.mine.contains(&tag.job) {
             return;
