@@ -106,6 +106,38 @@ impl Instance {
         self.record.place.as_ref().map(|place| &place.node)
     }
 
+    /// Whether a record tells of the attempt that runs here, and of the worker where it does.
+    pub(crate) fn is_same_run(&self, record: &InstanceRecord) -> bool {
+        let place = record.place.as_ref();
+        let is_same_place = self
+            .record
+            .place
+            .as_ref()
+            .zip(place)
+            .is_some_and(|(own, other)| own.node == other.node && own.generation == other.generation);
+        self.record.attempt == record.attempt && is_same_place
+    }
+
+    /// What is known here of the attempt counts for more than a newer record, if that is of somebody who supervised it too for a
+    /// moment, and does not know whether it runs; and one that says the same is no reason for doubt.
+    pub(crate) fn outdo(&mut self, record: &InstanceRecord) -> bool {
+        let state = self.state();
+        let is_known = state.is_live() && state != InstanceState::Unknown && self.is_same_run(record);
+        if is_known && record.state == InstanceState::Unknown {
+            // What somebody else has seen of earlier attempts stands.
+            let (place, replaces_lost) = (self.record.place.take(), self.record.replaces_lost);
+            self.record = InstanceRecord { state, place, replaces_lost, ..record.clone().clipped() };
+            self.touch();
+            return true;
+        }
+        let is_equal = is_known && record.state == state && record.place == self.record.place;
+        if is_equal {
+            self.record = record.clone().clipped();
+            (self.sent, self.durable) = (record.revision, record.revision);
+        }
+        is_equal
+    }
+
     /// Whether it runs a version of the task that is not the present one.
     pub(crate) fn is_outdated(&self, spec: &JobSpec) -> bool {
         self.state().is_live() && self.record.task_version < spec.task_version

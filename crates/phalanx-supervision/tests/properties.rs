@@ -35,6 +35,7 @@ enum Step {
     Stops(bool),
     Records(bool),
     TakeOver,
+    Rival,
     Advance(u64),
 }
 
@@ -76,6 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Stops),
         2 => any::<bool>().prop_map(Step::Records),
         2 => Just(Step::TakeOver),
+        2 => Just(Step::Rival),
         6 => (0..40_u64).prop_map(Step::Advance),
     ]
 }
@@ -137,6 +139,7 @@ fn apply(world: &mut World, step: Step) {
         Step::Stops(obeys) => world.set_obeys_stops(obeys),
         Step::Records(holds) => world.set_holds_records(holds),
         Step::TakeOver => world.take_over(),
+        Step::Rival => world.rival(),
         Step::Advance(time) => world.advance(seconds(time)),
         _ => {}
     }

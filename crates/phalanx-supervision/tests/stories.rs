@@ -242,6 +242,22 @@ fn a_new_supervisor_finds_what_runs_and_starts_nothing_twice() {
 }
 
 #[test]
+fn a_second_supervisor_for_a_moment_stops_and_starts_nothing() {
+    let mut world = World::new(&["a", "b", "c"], spec(Count::Exactly(3)));
+    let (running, starts) = (world.running(true), world.starts.len());
+    for _ in 0..3 {
+        world.rival();
+        world.advance(seconds(60));
+        assert_eq!(world.running(true), running);
+        assert!(world.records.values().all(|record| record.state == InstanceState::Running));
+    }
+    assert_eq!(world.starts.len(), starts);
+    assert!(!world.events.iter().any(|event| {
+        matches!(event, Event::InstanceChanged { to: InstanceState::Unknown | InstanceState::Succeeded, .. })
+    }));
+}
+
+#[test]
 fn an_update_goes_on_one_by_one_as_they_become_healthy() {
     let mut job = spec(Count::Exactly(3));
     job.update = UpdatePolicy { max_parallel: 1, healthy_after: seconds(10), ..UpdatePolicy::default() };

@@ -78,15 +78,17 @@ impl Job {
     }
 
     /// Somebody else's record of an instance. The newer of two records is the one that counts; what runs by ours is stopped if
-    /// that is somewhere else.
+    /// that is another attempt, or somewhere else.
     pub(crate) fn adopt(&mut self, record: InstanceRecord, nodes: &Nodes, moment: &mut Moment<'_>) {
         let name = record.instance.clone();
-        if let Some(own) = self.instances.get(&name) {
+        if let Some(own) = self.instances.get_mut(&name) {
             let newness = |record: &InstanceRecord| (record.attempt, record.revision);
-            if newness(&record) <= newness(&own.record) {
+            if newness(&record) <= newness(&own.record) || own.outdo(&record) {
                 return;
             }
-            self.abandon(&name, nodes, moment.now);
+            if !own.is_same_run(&record) {
+                self.abandon(&name, nodes, moment.now);
+            }
         } else if self.instances.len() >= INSTANCES_MAX {
             return;
         }

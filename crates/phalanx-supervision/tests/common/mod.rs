@@ -153,6 +153,26 @@ impl World {
         self.settle();
     }
 
+    /// For a moment another control node supervises too, and does not know yet what runs: it writes that down, and the first
+    /// one reads it.
+    pub(crate) fn rival(&mut self) {
+        if !self.held.is_empty() {
+            return;
+        }
+        let mut rival = Supervisor::new(self.now, self.seed + 1_000);
+        let records: Vec<_> = self.records.values().cloned().collect();
+        rival.handle_job(self.now, self.spec.clone(), records).unwrap();
+        while let Some(action) = rival.poll_action() {
+            if let Action::Record(record) = action {
+                let name = (record.job.clone(), record.instance.clone());
+                self.records.insert(name, *record);
+            }
+        }
+        let records: Vec<_> = self.records.values().cloned().collect();
+        self.supervisor.handle_job(self.now, self.spec.clone(), records).unwrap();
+        self.settle();
+    }
+
     // Workers.
 
     pub(crate) fn come(&mut self, name: &str) {

@@ -214,6 +214,9 @@ impl Supervising {
                 Err(error) => tracing::debug!(job = %name, %error, "a job is left as it is"),
             }
         }
+        if self.mine != mine {
+            tracing::debug!(jobs = ?mine, "this node's share of the jobs");
+        }
         self.mine = mine;
         if !self.mine.is_empty() && self.look_at.is_none() {
             self.look_at = Some(Instant::now());
@@ -275,6 +278,7 @@ impl Supervising {
             }
         }
         while let Some(event) = self.core.poll_event() {
+            tracing::debug!(?event, "a job");
             if let Event::JobRemoved { job } = &event {
                 self.remove(records::job_key(job));
             }
