@@ -6,8 +6,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use phalanx_drivers::files::{Access, FilesClient, FilesClientError, FilesError, Progress, Receipt};
-use tests::soon;
+use phalanx::CallError;
+use phalanx_drivers::files::{
+    Access, Files, FilesClient, FilesClientError, FilesCommand, FilesError, FilesReply, FilesTask, Progress,
+    Receipt,
+};
+use tests::{first, soon};
 use tokio::sync::Notify;
 
 use super::{MEGABYTE, Served, content, make_folder, tree, write};
@@ -213,5 +217,30 @@ async fn a_full_disk_leaves_the_destination_as_it_was() {
     write(&from, &content("full", 2 * MEGABYTE), 0o644);
     soon("it is sent", client.put(&from, "small", "f")).await.unwrap();
     assert_eq!(fs::metadata(small.0.join("f")).unwrap().len(), 2 << 20);
+    served.cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_may_overtake_the_word_that_all_has_come() {
+    let served = Served::start("overtake").await;
+    write(&served.served("f"), &content("overtake", MEGABYTE), 0o644);
+    let worker = served.cluster.through(&served.cluster.bystander(&served.worker), &served.worker);
+    let get = FilesTask::Get { root: "data".into(), path: "f".into() };
+    let task = worker.start::<Files>(get).await.unwrap();
+    // `Wanted::List`, as it is written; its end is never read, so that the worker does not hear that it has come.
+    let mut list = task.fetch(vec![0]).await.unwrap();
+    assert!(!soon("the list comes", list.next()).await.unwrap().unwrap().is_empty());
+    let place = first("the question is answered", async || {
+        match task.command(FilesCommand::Hash { through: u64::MAX }).await {
+            Ok(FilesReply::Hashed(place)) => Some(place.offset),
+            answer => {
+                assert!(matches!(answer, Err(CallError::Failed(FilesError::OutOfTurn))), "{answer:?}");
+                None
+            }
+        }
+    });
+    assert_eq!(place.await, MEGABYTE as u64);
+    assert_eq!(task.command(FilesCommand::Done).await, Ok(FilesReply::Done));
+    soon("the call ends", task.output()).await.unwrap();
     served.cluster.shutdown().await;
 }

@@ -1,7 +1,7 @@
 //! A file or folder that is got from this worker.
 
 use bytes::Bytes;
-use phalanx_jobs::{OutgoingTransfer, TaskContext};
+use phalanx_jobs::{CommandReply, OutgoingTransfer, TaskContext};
 
 use super::class::{CHUNK_BYTES, Files, FilesCommand, FilesReply, Place, Progress, Receipt, Wanted};
 use super::error::FilesError;
@@ -26,10 +26,17 @@ pub(super) async fn get(
     let opening = cx.blocking(move || Source::open(&dir, &path, limits));
     let mut source = opening.await.map_err(|_| panicked())??;
     let mut telling = Telling::new(cx);
+    let mut asked = None;
     loop {
+        let next = async {
+            match asked.take() {
+                Some(command) => Ok(command),
+                None => next_command(cx).await,
+            }
+        };
         tokio::select! {
             biased;
-            command = next_command(cx) => {
+            command = next => {
                 let (command, reply) = command?;
                 let answer;
                 (source, answer) = with(cx, source, move |source| handle(source, command)).await?;
@@ -40,7 +47,7 @@ pub(super) async fn get(
             }
             transfer = cx.outgoing() => {
                 let transfer = transfer.ok_or(FilesError::Interrupted)?;
-                source = give(cx, source, transfer, &mut telling).await?;
+                (source, asked) = give(cx, source, transfer, &mut telling).await?;
             }
         }
     }
@@ -58,13 +65,17 @@ fn handle(source: &mut Source, command: FilesCommand) -> Result<FilesReply, File
     }
 }
 
-/// Gives what is wanted. Who lets go of it has ended the call.
+/// A command that is still to be answered.
+type Asked = (FilesCommand, CommandReply<Files>);
+
+/// Gives what is wanted. Who lets go of it has ended the call; who asks on has all of it, though the word that says so may be
+/// overtaken by what is asked.
 async fn give(
     cx: &TaskContext<Files>,
     mut source: Source,
     mut transfer: OutgoingTransfer,
     telling: &mut Telling<'_>,
-) -> Result<Source, FilesError> {
+) -> Result<(Source, Option<Asked>), FilesError> {
     match postcard::from_bytes(transfer.note()) {
         Ok(Wanted::List) => send(cx, &mut transfer, source.manifest().encode().into()).await?,
         Ok(Wanted::Content { from }) => {
@@ -72,8 +83,11 @@ async fn give(
         }
         Err(_) => return Err(FilesError::OutOfTurn),
     }
-    waiting_for(cx, transfer.finish()).await?.map_err(|_| FilesError::Interrupted)?;
-    Ok(source)
+    tokio::select! {
+        biased;
+        finished = transfer.finish() => finished.map(|_| (source, None)).map_err(|_| FilesError::Interrupted),
+        command = next_command(cx) => Ok((source, Some(command?))),
+    }
 }
 
 async fn give_content(
