@@ -16,7 +16,10 @@ const LAST_WORD_MAX: Duration = Duration::from_secs(3);
 pub(super) async fn start(call: &Call, task: FilesTask, is_first: bool) -> Result<TaskHandle<Files>, Ended> {
     call.worker.start::<Files>(task).await.map_err(|error| match error.reason() {
         Some(reason) if is_first => Ended::Finally(FilesClientError::Call(reason.clone())),
-        _ => of_call(error),
+        _ => match of_call(error) {
+            Ended::Again(why) => Ended::Away(why),
+            ended => ended,
+        },
     })
 }
 

@@ -33,8 +33,9 @@ struct Queue {
 }
 
 impl Queue {
-    fn is_empty(&self) -> bool {
-        self.pieces.capacity() == self.pieces.max_capacity()
+    /// Whether its taker is there, and has nothing to do.
+    fn waits(&self) -> bool {
+        !self.pieces.is_closed() && self.pieces.capacity() == self.pieces.max_capacity()
     }
 }
 
@@ -101,7 +102,7 @@ impl Broadcast {
             }
             let begun = Instant::now();
             let _ = timeout(LOOK_INTERVAL, self.queues[at].pieces.reserve()).await;
-            if self.queues.iter().any(Queue::is_empty) {
+            if self.queues.iter().any(Queue::waits) {
                 let queue = &mut self.queues[at];
                 queue.held_up += begun.elapsed();
                 if queue.held_up > self.lag_max {

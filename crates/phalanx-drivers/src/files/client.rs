@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use phalanx_base::NodeId;
 use phalanx_jobs::{CallOptions, Reason, WorkerHandle};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::class::{Progress, Receipt};
 use super::error::FilesError;
@@ -52,6 +52,8 @@ pub(super) enum Ended {
     Finally(FilesClientError),
     /// Another one may get farther.
     Again(String),
+    /// The worker did not take it. Another one may be taken, but the time that this one took counts as waiting.
+    Away(String),
 }
 
 impl From<FilesError> for Ended {
@@ -149,11 +151,11 @@ impl FilesClient {
     ) -> Result<Receipt, FilesClientError> {
         let mut tries = Tries::new(self.patience);
         loop {
-            let before = call.best;
+            let (before, begun) = (call.best, Instant::now());
             // Boxed, so that the caller's own future stays small.
             match Box::pin(sending::put(&mut call, outgoing, tries.is_first)).await {
                 Ok(receipt) => return Ok(receipt),
-                Err(ended) => tries.again(ended, call.best > before).await?,
+                Err(ended) => tries.again(ended, begun, call.best > before).await?,
             }
         }
     }
@@ -173,10 +175,10 @@ impl FilesClient {
         let (folder, name) = local::run(move || local::place(&to)).await.map_err(FilesClientError::Local)?;
         let (mut call, mut tries) = (self.call(root, path), Tries::new(self.patience));
         loop {
-            let before = call.best;
+            let (before, begun) = (call.best, Instant::now());
             match Box::pin(receiving::get(&mut call, &folder, &name, tries.is_first)).await {
                 Ok(receipt) => return Ok(receipt),
-                Err(ended) => tries.again(ended, call.best > before).await?,
+                Err(ended) => tries.again(ended, begun, call.best > before).await?,
             }
         }
     }
@@ -210,10 +212,19 @@ impl Tries {
     }
 
     /// Waits until it is time for another try after one that has ended so, if there is to be one.
-    async fn again(&mut self, ended: Ended, got_farther: bool) -> Result<(), FilesClientError> {
+    async fn again(
+        &mut self,
+        ended: Ended,
+        begun: Instant,
+        got_farther: bool,
+    ) -> Result<(), FilesClientError> {
         let why = match ended {
             Ended::Finally(error) => return Err(error),
             Ended::Again(why) => why,
+            Ended::Away(why) => {
+                self.waited += begun.elapsed();
+                why
+            }
         };
         if got_farther {
             (self.waited, self.pause) = (Duration::ZERO, PAUSE_MIN);

@@ -9,8 +9,8 @@ use futures_util::future::{join, join_all};
 use futures_util::stream;
 use phalanx_base::NodeId;
 use phalanx_jobs::{TaskHandle, TransferError, WorkerHandle};
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
 
 use super::asking::of_task;
 use super::broadcast::{Broadcast, Taker};
@@ -22,8 +22,8 @@ use super::sending::{self, Outgoing};
 /// How many workers one pass through the source is for: each has a stream and a queue. Beyond them there is another pass.
 const WORKERS_MAX: usize = 256;
 
-/// How long a worker may take to say what it has already: a pass does not wait for one that is gone, or that has much to look
-/// through.
+/// How long a worker may take to say what it has already before the others begin: a pass does not wait for one that is gone, or
+/// that has much to look through. It may still join when the pass comes to its place.
 const READY_MAX: Duration = Duration::from_secs(3);
 
 /// How long one worker may hold up others, all in all, unless said otherwise.
@@ -39,7 +39,7 @@ type TellOf = Arc<dyn Fn(&NodeId, Progress) + Send + Sync>;
 /// the place up to which it has them.
 ///
 /// The fast ones wait for a slow one, but no longer than [`lag_max`](Self::lag_max) each, all in all. Who is slower than that, who
-/// is lost on the way, and who was not ready at the begin, is sent the rest for itself once the others have everything; for
+/// is lost on the way, and who was not ready in time, is sent the rest for itself once the others have everything; for
 /// that the rest is read again. So one that is dead stops nobody, and only the answer as a whole waits for it, for the
 /// [`patience`](Self::patience).
 #[derive(Clone)]
@@ -126,7 +126,7 @@ impl FanOut {
                     let result = match ended {
                         Ok(receipt) => Ok(receipt),
                         Err(Ended::Finally(error)) => Err(error),
-                        Err(Ended::Again(why)) => {
+                        Err(Ended::Again(why) | Ended::Away(why)) => {
                             tracing::debug!(worker = %call.worker.id(), why, "sending the rest for itself");
                             client.put_outgoing(call, outgoing).await
                         }
@@ -160,40 +160,71 @@ impl FanOut {
         path: &str,
     ) -> Vec<Result<Receipt, Ended>> {
         let calls: Vec<Call> = clients.iter().map(|client| client.call(root, path)).collect();
-        let beginning = calls.iter().map(|call| async move {
-            let begun = timeout(READY_MAX, sending::begin(call, outgoing, false)).await;
-            begun.unwrap_or_else(|_| Err(Ended::Again("it was not ready in time".to_owned())))
-        });
-        let (mut joining, mut takes) = (Vec::new(), Vec::new());
-        for (begun, call) in join_all(beginning).await.into_iter().zip(&calls) {
-            let begun = begun.map(|(task, place)| {
+        let (ready, joining) = mpsc::channel(calls.len().max(1));
+        let (over, is_over) = watch::channel(());
+        let takes = calls.iter().map(|call| {
+            let (ready, mut is_over) = (ready.clone(), is_over.clone());
+            async move {
+                let begun = tokio::select! {
+                    biased;
+                    begun = sending::begin(call, outgoing, false) => begun,
+                    // Nothing is ever said: it resolves when the pass is over.
+                    _ = is_over.changed() => Err(late()),
+                };
+                let (task, place) = begun?;
                 let (join, joined) = oneshot::channel();
-                joining.push((place, join));
-                (task, place, joined)
-            });
-            takes.push(take(begun, outgoing.bytes(), call));
-        }
-        let feeding = feed(Broadcast::new(self.lag_max), outgoing, joining);
+                // A pass that is over takes nobody.
+                let _ = ready.send((place, join)).await;
+                drop(ready);
+                take(&task, &place, joined, outgoing.bytes(), call).await
+            }
+        });
+        let takes: Vec<_> = takes.collect();
+        drop(ready);
+        let feeding = async {
+            feed(Broadcast::new(self.lag_max), outgoing, joining).await;
+            drop(over);
+        };
         let (results, ()) = join(join_all(takes), feeding).await;
         results
     }
 }
 
+fn late() -> Ended {
+    Ended::Again("it was not ready in time, or has something else".to_owned())
+}
+
 /// Who joins a pass, and where.
 type Joining = (Place, oneshot::Sender<Taker>);
 
-/// Reads the source once, and gives it to whoever has joined by then. When it cannot be read nobody gets the end.
-async fn feed(mut broadcast: Broadcast, outgoing: &Outgoing, mut joining: Vec<Joining>) {
-    joining.sort_by_key(|(place, _)| std::cmp::Reverse(place.offset));
-    let mut at = 0;
+/// Those who are ready at the begin: everybody who does not take too long, and one at least, if there is one.
+async fn ready(joining: &mut mpsc::Receiver<Joining>) -> Vec<Joining> {
+    let (mut ready, until) = (Vec::new(), Instant::now() + READY_MAX);
     loop {
-        while let Some((place, join)) = joining.pop_if(|(place, _)| place.offset == at) {
-            // Who has something else begins anew, for itself.
+        let next =
+            if ready.is_empty() { Ok(joining.recv().await) } else { timeout_at(until, joining.recv()).await };
+        match next {
+            Ok(Some(one)) => ready.push(one),
+            Ok(None) | Err(_) => return ready,
+        }
+    }
+}
+
+/// Reads the source once, and gives it to whoever has joined by the time when it comes to the place up to which that one has it.
+/// When it cannot be read nobody gets the end.
+async fn feed(mut broadcast: Broadcast, outgoing: &Outgoing, mut joining: mpsc::Receiver<Joining>) {
+    let (mut waiting, mut at) = (ready(&mut joining).await, 0);
+    loop {
+        waiting.extend(std::iter::from_fn(|| joining.try_recv().ok()));
+        // Who comes too late, or has something else, is sent it for itself.
+        waiting.retain(|(place, _)| place.offset >= at);
+        waiting.sort_by_key(|(place, _)| std::cmp::Reverse(place.offset));
+        while let Some((place, join)) = waiting.pop_if(|(place, _)| place.offset == at) {
             if outgoing.so_far(at).await.is_ok_and(|ours| ours == place.so_far) {
                 let _ = join.send(broadcast.add());
             }
         }
-        let next = joining.last().map(|(place, _)| place.offset);
+        let next = waiting.last().map(|(place, _)| place.offset);
         if next.is_none() && broadcast.is_over() {
             return;
         }
@@ -210,12 +241,13 @@ async fn feed(mut broadcast: Broadcast, outgoing: &Outgoing, mut joining: Vec<Jo
 
 /// Sends one worker what comes through its queue.
 async fn take(
-    begun: Result<(TaskHandle<Files>, Place, oneshot::Receiver<Taker>), Ended>,
+    task: &TaskHandle<Files>,
+    place: &Place,
+    joined: oneshot::Receiver<Taker>,
     bytes_total: u64,
     call: &Call,
 ) -> Result<Receipt, Ended> {
-    let (task, place, joined) = begun?;
-    let Ok(taker) = joined.await else { return Err(Ended::Again("it has something else".to_owned())) };
+    let Ok(taker) = joined.await else { return Err(late()) };
     call.tell(place.offset, bytes_total);
     let Taker { pieces, cut } = taker;
     let content = stream::unfold((pieces, place.offset), |(mut pieces, at)| async move {
@@ -240,6 +272,6 @@ async fn take(
     match sent {
         Ok(_) => task.output().await.map_err(of_task),
         Err(TransferError::Source(why)) => Err(Ended::Again(why)),
-        Err(error) => Err(sending::broken_off(&task, error).await),
+        Err(error) => Err(sending::broken_off(task, error).await),
     }
 }
