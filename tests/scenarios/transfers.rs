@@ -1,10 +1,11 @@
 //! Transfers: what arrives is counted and hashed at the worker, and what does not arrive is said to both ends.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use phalanx::{Reason, TaskHandle, TransferError};
+use phalanx::{DrainOptions, Reason, TaskHandle, TransferError};
 use tests::{Cluster, Knob, Probe, Said, Work, shared, soon};
 
 const WORKER: &str = "shared-w4";
@@ -113,6 +114,35 @@ async fn a_sender_that_goes_away_or_fails_ends_the_transfer_for_the_task() {
         assert!(said.iter().all(|said| matches!(said, Said::Broken(_))), "{control}: {said:?}");
         assert_eq!(task.command(Knob::Finish).await, Ok(0));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_to_a_worker_that_has_moved_arrives_once() {
+    let names = ["stale-c1", "stale-c2", "stale-c3"];
+    let cluster = Cluster::start(&names, &["stale-w"]).await;
+    let owner = cluster.ring_owner("stale-w");
+    // All know where it is, and one of them will have it next.
+    let mut tasks = Vec::new();
+    for control in names.iter().filter(|name| **name != owner) {
+        tasks.push(listen(&cluster, control, "stale-w").await);
+    }
+    let drain = cluster.control(&owner).drain(DrainOptions::default()).await;
+    let done = soon("the owner gives it away", drain.finished()).await;
+    assert_eq!((done.left, done.released), (0, 0), "{done:?}");
+    for task in tasks {
+        let asked = AtomicUsize::new(0);
+        let chunks = stream::iter((0..4).map(|number| content(number, MEGABYTE))).map(|chunk| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            Ok::<Bytes, Infallible>(chunk.into())
+        });
+        let sent = soon("it arrives", task.send(chunks)).await.unwrap();
+        assert_eq!((sent.bytes, asked.into_inner()), (4 << 20, 4));
+        cluster.record.wait_events(task.id(), 1).await;
+        let received = Said::Received { bytes: 4 << 20, blake3: sent.blake3 };
+        assert_eq!(cluster.record.events(task.id()), [received]);
+        assert_eq!(task.command(Knob::Finish).await, Ok(0));
+    }
+    cluster.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use phalanx::{
     CallError, CallOptions, Config, Control, JobClass, JobHandler, NodeId, NodeStatus, Nothing, Reason,
-    RequestContext, Secret, Signal, StaticPeers, SystemEntropy, TaskContext, TaskError, TaskHandle, Worker,
+    RequestContext, Secret, Signal, StaticPeers, SystemEntropy, TaskContext, TaskError, TaskHandle,
+    TransferError, Worker,
 };
 use phalanx_operator::{AskError, Calls, Client, FailureKind, Operated, Server, Socket};
 use tokio::time::timeout;
@@ -14,7 +15,8 @@ use tokio::time::timeout;
 /// How long anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Adds numbers; as a task, those that it is told, and the length of what it is sent.
+/// Adds numbers; as a task, those that it is told, and the length of what it is sent. Asked for bytes, it gives as many as its
+/// sum says.
 struct Sum;
 
 impl JobClass for Sum {
@@ -47,6 +49,13 @@ impl JobHandler<Sum> for Sum {
                 Some(mut transfer) = cx.transfer() => {
                     while let Some(chunk) = transfer.next().await {
                         sum += chunk.map_err(|error| error.to_string())?.len() as u64;
+                    }
+                }
+                Some(mut transfer) = cx.outgoing() => {
+                    let bytes = transfer.note().repeat(sum as usize);
+                    // Whoever has asked may be gone.
+                    if transfer.send(bytes.into()).await.is_ok() {
+                        let _ = transfer.finish().await;
                     }
                 }
                 signal = cx.recv() => match signal {
@@ -130,9 +139,22 @@ async fn work(calls: &Calls) {
     assert_eq!(task.command(2).await, Ok(3));
     let sent = task.send_bytes(vec![7; 3 << 20]).await.unwrap();
     assert_eq!(sent.bytes, 3 << 20);
+    let mut fetch = task.fetch("n").await.unwrap();
+    let mut got = Vec::new();
+    while let Some(chunk) = fetch.next().await {
+        got.extend_from_slice(&chunk.unwrap());
+    }
+    assert!(got == vec![b'n'; 3 + (3 << 20)] && fetch.receipt().unwrap().bytes == 3 + (3 << 20));
+    // One that is dropped in the middle is over for the task, which goes on.
+    let mut dropped = task.fetch("n").await.unwrap();
+    assert!(!dropped.next().await.unwrap().unwrap().is_empty());
+    drop(dropped);
     assert_eq!(task.command(0).await, Ok(3 + (3 << 20)));
     assert_eq!(task.output().await, Ok(3 + (3 << 20)));
     assert_eq!(task.command(1).await, Err(CallError::NotExecuted(Reason::TaskEnded)));
+    let late = [task.send_bytes("late").await.err(), task.fetch("n").await.err()];
+    let ended = Some(TransferError::Refused(Reason::TaskEnded));
+    assert_eq!(late, [ended.clone(), ended]);
 
     let task: TaskHandle<Sum> = worker.start::<Sum>(1).await.unwrap();
     assert!(worker.tasks().await.unwrap().iter().any(|running| running.task == *task.id()));

@@ -21,12 +21,12 @@ use super::streams::{StreamEvent, Streams};
 use super::worker_handle::WorkerHandle;
 use super::{INBOX_MAX, now, transfers};
 use crate::attempts::{Attempts, CallOptions};
-use crate::carrier::{Carrier, CarrierLost};
+use crate::carrier::{Carrier, CarrierLost, Stream};
 use crate::outcome::{Outcome, Reason};
 use crate::transfer::TransferError;
 use crate::wire::{
     CallId, Frame, GatewayCall, GatewayCancel, GatewayOutcome, Kind, Opening, Receipt, TaskId, TransferId,
-    TransferReply, Verb,
+    Verb,
 };
 
 /// How long after the deadline the control node's own word about it is waited for: a little longer than that waits for the
@@ -185,15 +185,10 @@ impl Gateway {
         task: &TaskId,
         chunks: impl ChunkStream<Item = Result<Bytes, E>> + Send,
     ) -> Result<Receipt, TransferError> {
-        let opened = self.0.carrier.open(Lane::Bulk).await;
-        let stream = opened.map_err(|CarrierLost| TransferError::LinkLost)?;
-        let transfer = TransferId(self.new_id().sequence);
-        let opening =
-            Opening::PeerTransfer { worker: worker.clone(), generation, task: task.clone(), transfer };
-        transfers::send(stream, opening, chunks).await
+        let (stream, first, _) = self.begin(worker, generation, task, Way::Into).await?;
+        transfers::send(stream, &first, chunks).await
     }
 
-    /// The control node asks elsewhere where that is of any use, so that what comes is its last word.
     async fn fetch(
         &self,
         worker: &NodeId,
@@ -201,16 +196,24 @@ impl Gateway {
         task: &TaskId,
         note: Bytes,
     ) -> Result<Fetch, TransferError> {
-        let lost = |CarrierLost| TransferError::LinkLost;
-        let (transfer, way) = (TransferId(self.new_id().sequence), Way::from(note)?);
+        let (stream, first, transfer) = self.begin(worker, generation, task, Way::from(note)?).await?;
+        Ok(Fetch::new(transfer, stream, Some(first)))
+    }
+
+    /// The control node asks elsewhere where that is of any use, so that what comes is its last word.
+    async fn begin(
+        &self,
+        worker: &NodeId,
+        generation: Generation,
+        task: &TaskId,
+        way: Way,
+    ) -> Result<(Stream, Frame, TransferId), TransferError> {
+        let transfer = TransferId(self.new_id().sequence);
         let route = Route { worker: worker.clone(), generation, task: task.clone(), transfer, way };
-        let mut stream = self.0.carrier.open(Lane::Bulk).await.map_err(lost)?;
-        stream.sink.send(&[route.peer_opening().to_frame()]).await.map_err(lost)?;
-        let first = stream.source.next().await.map_err(lost)?.ok_or(TransferError::LinkLost)?;
-        match TransferReply::from_frame(&first) {
-            Ok(TransferReply::Refused(reason)) => Err(TransferError::Refused(reason)),
-            _ => Ok(Fetch::new(transfer, stream, Some(first))),
-        }
+        let opened = self.0.carrier.open(Lane::Bulk).await;
+        let stream = opened.map_err(|CarrierLost| TransferError::LinkLost)?;
+        let (stream, first) = transfers::begin(stream, &route.peer_opening()).await?;
+        Ok((stream, first, transfer))
     }
 }
 

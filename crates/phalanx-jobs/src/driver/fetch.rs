@@ -98,7 +98,9 @@ impl Fetch {
             Ok(TransferReply::Abandoned) => TransferError::Abandoned,
             Ok(TransferReply::Corrupt) => TransferError::Corrupt,
             Ok(TransferReply::Failed(why)) => TransferError::Source(why),
-            Ok(TransferReply::Received(_)) | Err(_) => TransferError::Refused(Reason::Malformed),
+            Ok(TransferReply::Received(_) | TransferReply::Begun) | Err(_) => {
+                TransferError::Refused(Reason::Malformed)
+            }
         });
     }
 }

@@ -53,7 +53,9 @@ fn heard(word: Result<Option<Frame>, CarrierLost>, sent: Option<&Receipt>) -> Re
         Ok(TransferReply::Received(_) | TransferReply::Corrupt) => Err(TransferError::Corrupt),
         Ok(TransferReply::Refused(reason)) => Err(TransferError::Refused(reason)),
         Ok(TransferReply::Abandoned) => Err(TransferError::Abandoned),
-        Ok(TransferReply::Failed(_)) | Err(_) => Err(TransferError::Refused(Reason::Malformed)),
+        Ok(TransferReply::Failed(_) | TransferReply::Begun) | Err(_) => {
+            Err(TransferError::Refused(Reason::Malformed))
+        }
     }
 }
 

@@ -76,8 +76,8 @@ impl ControlService {
         chunks: impl ChunkStream<Item = Result<Bytes, E>> + Send,
     ) -> Result<Receipt, TransferError> {
         let route = self.route(worker, generation, task, Way::Into);
-        let (stream, opening) = self.open(&route).await?;
-        transfers::send(stream, opening, chunks).await
+        let (stream, first) = self.begin(&route).await?;
+        transfers::send(stream, &first, chunks).await
     }
 
     /// Asks a task for bytes, wherever its worker's proxy is.
@@ -93,19 +93,17 @@ impl ControlService {
         Ok(Fetch::new(route.transfer, stream, Some(first)))
     }
 
-    /// Asks for bytes, and waits for the first frame of the answer. Whoever does not host the worker any more, or not yet, says so
-    /// before anything comes, and then it is asked elsewhere.
+    /// Begins a transfer wherever the worker's proxy is, and waits for the first frame of the answer. Whoever does not host the
+    /// worker any more, or not yet, says so before anything has gone either way, and then it is asked elsewhere: a worker on
+    /// the move is waited for as it is for a call.
     async fn begin(&self, route: &Route) -> Result<(Stream, Frame), TransferError> {
         let mut attempts = Attempts::new(now(), &CallOptions::default(), true);
         let mut tried = None;
         loop {
-            let (mut stream, opening) = self.open_within(route, &mut attempts, &mut tried).await?;
-            let opened = stream.sink.send(&[opening.to_frame()]).await;
-            opened.map_err(|CarrierLost| TransferError::LinkLost)?;
-            let first = stream.source.next().await.ok().flatten().ok_or(TransferError::LinkLost)?;
-            match TransferReply::from_frame(&first) {
-                Ok(TransferReply::Refused(reason)) => self.pause(route, &mut attempts, reason).await?,
-                _ => return Ok((stream, first)),
+            let (stream, opening) = self.open(route, &mut attempts, &mut tried).await?;
+            match transfers::begin(stream, &opening).await {
+                Err(TransferError::Refused(reason)) => self.pause(route, &mut attempts, reason).await?,
+                begun => return begun,
             }
         }
     }
@@ -116,13 +114,8 @@ impl ControlService {
         Route { worker: worker.clone(), generation, task: task.clone(), transfer, way }
     }
 
-    /// Opens a stream to the worker, wherever its proxy is. Nothing has been sent before it is open, so that a worker on
-    /// the move is waited for as it is for a call.
-    async fn open(&self, route: &Route) -> Result<(Stream, Opening), TransferError> {
-        self.open_within(route, &mut Attempts::new(now(), &CallOptions::default(), true), &mut None).await
-    }
-
-    async fn open_within(
+    /// Opens a stream to the worker, or to the control node that should host its proxy.
+    async fn open(
         &self,
         route: &Route,
         attempts: &mut Attempts,
@@ -186,43 +179,32 @@ impl ControlService {
 
     /// Carries a transfer of a program that is no node to a worker or back, wherever its proxy is.
     pub(super) async fn relay_anywhere(&self, mut from: Stream, route: Route) {
-        if matches!(route.way, Way::Into) {
-            let opened = self.open(&route).await;
-            return splice_or_refuse(from, opened).await;
-        }
         let begun = tokio::select! {
             biased;
-            // A reader that says something before anything has come has gone away.
+            // Whoever says something before the transfer has begun has gone away.
             _ = from.source.next() => return,
             begun = self.begin(&route) => begun,
         };
-        match begun {
-            Ok((to, first)) => {
-                if from.sink.send(&[first]).await.is_ok() {
-                    splice_back(from, to).await;
-                }
-            }
-            Err(error) => refuse(from, error).await,
-        }
+        splice_or_refuse(from, begun, &route.way).await;
     }
 
     /// Carries a transfer of another control node to a worker whose proxy this node hosts, or back from it.
     pub(super) async fn relay(&self, from: Stream, route: Route) {
-        let opened = self.open_local(&route).await;
-        match (opened, &route.way) {
-            (Ok((mut to, opening)), Way::From(_)) => {
-                if to.sink.send(&[opening.to_frame()]).await.is_ok() {
-                    splice_back(from, to).await;
-                }
-            }
-            (opened, _) => splice_or_refuse(from, opened).await,
-        }
+        let begun = match self.open_local(&route).await {
+            Ok((stream, opening)) => transfers::begin(stream, &opening).await,
+            Err(error) => Err(error),
+        };
+        splice_or_refuse(from, begun, &route.way).await;
     }
 }
 
-async fn splice_or_refuse(from: Stream, opened: Result<(Stream, Opening), TransferError>) {
-    match opened {
-        Ok((to, opening)) => splice(from, to, opening).await,
+async fn splice_or_refuse(mut from: Stream, begun: Result<(Stream, Frame), TransferError>, way: &Way) {
+    match begun {
+        Ok((to, first)) => {
+            if from.sink.send(&[first]).await.is_ok() {
+                splice(from, to, way).await;
+            }
+        }
         Err(error) => refuse(from, error).await,
     }
 }
@@ -242,21 +224,17 @@ enum Gone {
     Receiver,
 }
 
-/// Carries frames one way and the reply the other, until either end is done. What is dropped here is closed for both.
-async fn splice(mut from: Stream, mut to: Stream, opening: Opening) {
-    if to.sink.send(&[opening.to_frame()]).await.is_ok()
-        && let Some(reply) = carry(&mut from, &mut to).await
-    {
-        let _ = from.sink.send(&[reply]).await;
-        from.sink.finish();
-    }
-}
-
-/// The same for a transfer from the worker, once that is asked: its frames go back to the reader, whose word comes after them.
-async fn splice_back(mut reader: Stream, mut worker: Stream) {
-    if let Some(word) = carry(&mut worker, &mut reader).await {
-        let _ = worker.sink.send(&[word]).await;
-        worker.sink.finish();
+/// Carries a transfer that has begun, and the word about it of whoever receives it, until either end is done. What is dropped
+/// here is closed for both.
+async fn splice(from: Stream, worker: Stream, way: &Way) {
+    let (mut sender, mut receiver) = match way {
+        Way::Into => (from, worker),
+        Way::From(_) => (worker, from),
+    };
+    if let Some(word) = carry(&mut sender, &mut receiver).await {
+        // A sender that is gone needs no word.
+        let _ = sender.sink.send(&[word]).await;
+        sender.sink.finish();
     }
 }
 

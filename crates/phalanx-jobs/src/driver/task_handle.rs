@@ -261,10 +261,11 @@ impl<C: JobClass> TaskHandle<C> {
     }
 
     /// Sends bytes of any length into the task, on a stream of their own. What arrives was counted and hashed by the
-    /// worker, and the receipt says so. Dropping the future ends the transfer for the task too.
+    /// worker, and the receipt says so. `chunks` is asked for the first one when the worker has said that it takes the transfer, and
+    /// nothing is sent twice. Dropping the future ends the transfer for the task too.
     ///
     /// # Errors
-    /// [`TransferError`]; the task has seen that the transfer is not whole.
+    /// [`TransferError`]; the task has seen that the transfer is not whole, or nothing of it at all when it was refused.
     pub async fn send<E: std::fmt::Display>(
         &self,
         chunks: impl ChunkStream<Item = Result<Bytes, E>> + Send,

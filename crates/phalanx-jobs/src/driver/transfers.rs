@@ -20,12 +20,15 @@ pub(super) async fn receive(mut stream: Stream, taken: Result<Sender<Piece>, Rea
         },
         Err(reason) => TransferReply::Refused(reason),
     };
+    // A sender that is gone needs no reply.
     let _ = stream.sink.send(&[reply.to_frame()]).await;
     stream.sink.finish();
 }
 
-/// `None` when the link is lost.
+/// Lets the sender begin, and takes what it sends. `None` when the link is lost.
 async fn receive_pieces(stream: &mut Stream, pieces: &Sender<Piece>) -> Option<TransferReply> {
+    // Where that fails, so does the next read.
+    let _ = stream.sink.send(&[TransferReply::Begun.to_frame()]).await;
     let mut hasher = blake3::Hasher::new();
     loop {
         let frame = match stream.source.next().await {
@@ -57,15 +60,31 @@ async fn receive_pieces(stream: &mut Stream, pieces: &Sender<Piece>) -> Option<T
     }
 }
 
-/// Sends chunks over a stream, and waits for the receipt. A reply that comes early ends the sending.
+/// Asks for a transfer, either way, and waits for the first frame of the answer: nothing is sent before it, so that whoever is
+/// refused may ask elsewhere.
+pub(super) async fn begin(mut stream: Stream, opening: &Opening) -> Result<(Stream, Frame), TransferError> {
+    let lost = |CarrierLost| TransferError::LinkLost;
+    stream.sink.send(&[opening.to_frame()]).await.map_err(lost)?;
+    let first = stream.source.next().await.map_err(lost)?.ok_or(TransferError::LinkLost)?;
+    match TransferReply::from_frame(&first) {
+        Ok(TransferReply::Refused(reason)) => Err(TransferError::Refused(reason)),
+        _ => Ok((stream, first)),
+    }
+}
+
+/// Sends chunks over a stream that has begun with this frame, and waits for the receipt. A reply that comes early ends the
+/// sending.
 pub(super) async fn send<E: std::fmt::Display>(
     mut stream: Stream,
-    opening: Opening,
+    first: &Frame,
     chunks: impl ChunkStream<Item = Result<Bytes, E>> + Send,
 ) -> Result<Receipt, TransferError> {
+    if TransferReply::from_frame(first) != Ok(TransferReply::Begun) {
+        return Err(TransferError::Refused(Reason::Malformed));
+    }
     let Stream { sink, source } = &mut stream;
     let reply = {
-        let sending = send_chunks(sink.as_mut(), opening, chunks);
+        let sending = send_chunks(sink.as_mut(), chunks);
         tokio::pin!(sending);
         let reply = source.next();
         tokio::pin!(reply);
@@ -85,7 +104,9 @@ pub(super) async fn send<E: std::fmt::Display>(
             Ok(TransferReply::Refused(reason)) => Err(TransferError::Refused(reason)),
             Ok(TransferReply::Abandoned) => Err(TransferError::Abandoned),
             Ok(TransferReply::Corrupt) => Err(TransferError::Corrupt),
-            Ok(TransferReply::Failed(_)) | Err(_) => Err(TransferError::Refused(Reason::Malformed)),
+            Ok(TransferReply::Failed(_) | TransferReply::Begun) | Err(_) => {
+                Err(TransferError::Refused(Reason::Malformed))
+            }
         },
         Ok(None) | Err(CarrierLost) => Err(TransferError::LinkLost),
     }
@@ -93,12 +114,10 @@ pub(super) async fn send<E: std::fmt::Display>(
 
 async fn send_chunks<E: std::fmt::Display>(
     sink: &mut dyn FrameSink,
-    opening: Opening,
     chunks: impl ChunkStream<Item = Result<Bytes, E>> + Send,
 ) -> Result<(), TransferError> {
     let mut hasher = blake3::Hasher::new();
     let lost = |_: CarrierLost| TransferError::LinkLost;
-    sink.send(&[opening.to_frame()]).await.map_err(lost)?;
     let mut chunks = std::pin::pin!(chunks);
     while let Some(chunk) = chunks.next().await {
         let mut chunk = chunk.map_err(|error| TransferError::Source(shortened(&error.to_string())))?;

@@ -101,7 +101,7 @@ pub struct Receipt {
     pub blake3: [u8; 32],
 }
 
-/// What became of a transfer.
+/// What becomes of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferReply {
     /// The task has taken all of it.
@@ -114,6 +114,8 @@ pub enum TransferReply {
     Corrupt,
     /// The task that sends could not read on (shortened).
     Failed(String),
+    /// The worker takes it: nothing was sent before, and now it may be.
+    Begun,
 }
 
 macro_rules! framed {

@@ -279,6 +279,7 @@ pub(crate) fn transfer_replies() -> Vec<TransferReply> {
         TransferReply::Abandoned,
         TransferReply::Corrupt,
         TransferReply::Failed("the disk is gone".to_owned()),
+        TransferReply::Begun,
     ]
 }
 

@@ -303,5 +303,6 @@ pub(crate) fn transfer_reply() -> impl Strategy<Value = TransferReply> {
         Just(TransferReply::Abandoned),
         Just(TransferReply::Corrupt),
         ".{0,60}".prop_map(TransferReply::Failed),
+        Just(TransferReply::Begun),
     ]
 }
