@@ -22,4 +22,4 @@ pub use program::program;
 pub use record::{Record, Recorder, Seen, What};
 pub use shared::shared;
 pub use story::{Plot, Question, Story, Teller};
-pub use wait::{DEADLINE, first, soon, until};
+pub use wait::{DEADLINE, first, soon, until, within};

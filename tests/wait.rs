@@ -21,12 +21,20 @@ const LINES_SHOWN: usize = 30;
 /// # Panics
 /// When it has not after [`DEADLINE`], with the last lines of the log.
 pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match timeout(DEADLINE, work).await {
+    within(DEADLINE, what, work).await
+}
+
+/// Waits for some work to end that is much by itself, for so long at most.
+///
+/// # Panics
+/// As [`soon`].
+pub async fn within<T>(deadline: Duration, what: &str, work: impl Future<Output = T>) -> T {
+    match timeout(deadline, work).await {
         Ok(done) => done,
         Err(_) => {
             let lines = Logs::get().lines();
             let from = lines.len().saturating_sub(LINES_SHOWN);
-            panic!("waited {DEADLINE:?} for this: {what}; the last warnings:\n{}", lines[from..].join("\n"));
+            panic!("waited {deadline:?} for this: {what}; the last warnings:\n{}", lines[from..].join("\n"));
         }
     }
 }

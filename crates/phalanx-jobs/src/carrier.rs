@@ -31,6 +31,11 @@ pub trait FrameSink: Send {
 pub trait FrameSource: Send {
     /// The next frame, within the cap of its kind; `None` when nothing follows. Cancellation safe.
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Frame>, CarrierLost>>;
+    /// The next frame if it has come already, as far as that is known without waiting or reading. A refused frame is none: the
+    /// next [`next`](Self::next) says so.
+    fn ready(&mut self) -> Option<Frame> {
+        None
+    }
 }
 
 /// An authenticated link.

@@ -99,4 +99,9 @@ impl FrameSource for Source {
         }
         .boxed()
     }
+
+    fn ready(&mut self) -> Option<Frame> {
+        let frame = self.0.ready(&CAPS)?;
+        Some(Frame { kind: frame.kind, body: frame.body })
+    }
 }

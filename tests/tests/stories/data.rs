@@ -1,12 +1,16 @@
 //! Small data and files.
 
 use std::fs;
+use std::time::Duration;
 
 use phalanx_drivers::files::FilesClient;
 use phalanx_drivers::kv::{Condition, KvClient};
-use tests::soon;
+use tests::within;
 
 use crate::{WORKER, tell};
+
+/// How long a gigabyte may take without optimisation, beside other tests.
+const LARGE_DEADLINE: Duration = Duration::from_secs(300);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn data_is_put_got_and_deleted() {
@@ -37,11 +41,11 @@ async fn files(bytes: usize) {
         fs::write(&from, &content).unwrap();
         let files = FilesClient::new(stage.worker(WORKER).await);
         let put = async { files.put(&from, "data", "file").await };
-        let put = soon("it is sent", put).await.unwrap();
+        let put = within(LARGE_DEADLINE, "it is sent", put).await.unwrap();
         assert_eq!(put.bytes, bytes as u64);
         stage.strike(WORKER, blow).await;
         assert!(fs::read(stage.served(WORKER).join("file")).unwrap() == content);
-        soon("it is got", files.get("data", "file", &back)).await.unwrap();
+        within(LARGE_DEADLINE, "it is got", files.get("data", "file", &back)).await.unwrap();
         assert!(fs::read(&back).unwrap() == content);
         fs::remove_file(&back).unwrap();
     })

@@ -85,8 +85,20 @@ impl Peers {
         tokio::select! {
             biased;
             Some((link, frame)) = self.answers.next() => self.answer(link, frame),
-            event = self.asking.next() => self.handle_answer(event),
-            event = self.answering.next() => self.handle_question(event),
+            event = self.asking.next() => {
+                self.handle_answer(event);
+                for _ in 0..BURST_MAX {
+                    let Some(event) = self.asking.ready() else { break };
+                    self.handle_answer(event);
+                }
+            }
+            event = self.answering.next() => {
+                self.handle_question(event);
+                for _ in 0..BURST_MAX {
+                    let Some(event) = self.answering.ready() else { break };
+                    self.handle_question(event);
+                }
+            }
             message = self.inbox.recv() => match message {
                 Some(message) => input = Some(message),
                 None => return false,

@@ -112,7 +112,7 @@ impl Shard {
         let mut input = None;
         tokio::select! {
             biased;
-            event = self.streams.next() => self.handle_stream(event),
+            event = self.streams.next() => self.handle_streams(event),
             message = self.inbox.recv() => match message {
                 Some(message) => input = Some(message),
                 None => return false,
@@ -132,6 +132,15 @@ impl Shard {
         }
         self.drain();
         true
+    }
+
+    /// Handles what has come, and what more has come meanwhile.
+    fn handle_streams(&mut self, first: StreamEvent) {
+        let mut event = Some(first);
+        for _ in 0..BURST_MAX {
+            let Some(event) = event.take().or_else(|| self.streams.ready()) else { break };
+            self.handle_stream(event);
+        }
     }
 
     fn handle_stream(&mut self, event: StreamEvent) {

@@ -3,12 +3,12 @@
 //! Each link has one stream a lane. Reads, writes and openings are futures in one set, so that a shard with a thousand
 //! workers is one task; a peer that does not read fills its own queue and loses its link, and nobody else waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use phalanx_base::Lane;
 
 use crate::carrier::{Carrier, CarrierLost, FrameSink, FrameSource, Stream};
@@ -18,6 +18,10 @@ use crate::wire::{Frame, Opening};
 /// How many bytes wait for one stream before its peer counts as stalled: a few of the largest messages, and more than
 /// the windows of calls and events together let a peer that reads ever need.
 const WAITING_BYTES_MAX: usize = 32 << 20;
+
+/// How many frames of one stream are taken at one time, if they are there: so many small ones come in a few packets, and the
+/// streams beside it wait no longer than these take.
+const FRAMES_TAKEN_MAX: usize = 64;
 
 /// What has happened on a stream.
 #[derive(Debug)]
@@ -30,7 +34,8 @@ pub(crate) enum StreamEvent {
 
 enum Done {
     Opened(StreamKey, Result<Stream, CarrierLost>),
-    Read(StreamKey, Box<dyn FrameSource>, Result<Option<Frame>, CarrierLost>),
+    /// Nothing: the stream has ended.
+    Read(StreamKey, Box<dyn FrameSource>, Result<Vec<Frame>, CarrierLost>),
     Written(StreamKey, Box<dyn FrameSink>, Result<(), CarrierLost>),
 }
 
@@ -70,11 +75,22 @@ pub(crate) struct Streams {
     /// The number of the last stream.
     last: u64,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// What was read and not taken yet, at most what came of one read.
+    taken: VecDeque<StreamEvent>,
+    /// The lanes that have something new to write: it is written when nothing is left to do, so that it goes together.
+    unwritten: Vec<(LinkId, Lane)>,
 }
 
 impl Streams {
     pub(crate) fn new(opening: Option<Opening>) -> Self {
-        Self { opening, links: BTreeMap::new(), last: 0, work: FuturesUnordered::new() }
+        Self {
+            opening,
+            links: BTreeMap::new(),
+            last: 0,
+            work: FuturesUnordered::new(),
+            taken: VecDeque::new(),
+            unwritten: Vec::new(),
+        }
     }
 
     pub(crate) fn add_link(&mut self, carrier: Arc<dyn Carrier>) {
@@ -135,7 +151,7 @@ impl Streams {
         state.lanes.insert(lane, lane_state);
     }
 
-    /// Sends a frame, after those before it on its lane. Says whether the peer still keeps up.
+    /// Sends a frame with the next [`next`](Self::next), after those before it on its lane. Says whether the peer still keeps up.
     #[must_use]
     pub(crate) fn push(&mut self, link: LinkId, lane: Lane, frame: Frame) -> bool {
         self.open(link, lane);
@@ -145,65 +161,102 @@ impl Streams {
         state.waiting_bytes += frame.body.len();
         state.waiting.push(frame);
         let keeps_up = state.waiting_bytes <= WAITING_BYTES_MAX;
-        self.write(link, lane);
+        // What was there before is on the list, or goes when the write before it is done.
+        if state.waiting.len() == 1 && state.sink.is_some() {
+            self.unwritten.push((link, lane));
+        }
         keeps_up
     }
 
-    /// The next thing that happens. Cancellation safe.
+    /// Writes what was pushed, and waits for the next thing that happens. Cancellation safe.
     pub(crate) async fn next(&mut self) -> StreamEvent {
+        self.flush();
         loop {
-            let Some(done) = self.work.next().await else { std::future::pending().await };
-            if let Some(event) = self.handle(done) {
+            if let Some(event) = self.take() {
                 return event;
             }
+            let Some(done) = self.work.next().await else { std::future::pending().await };
+            self.handle(done);
         }
     }
 
-    fn handle(&mut self, done: Done) -> Option<StreamEvent> {
+    /// The next thing that has happened already, so that what comes together is answered together.
+    pub(crate) fn ready(&mut self) -> Option<StreamEvent> {
+        loop {
+            if let Some(event) = self.take() {
+                return Some(event);
+            }
+            // What is not ready wakes whoever awaits `next`.
+            let done = self.work.next().now_or_never().flatten()?;
+            self.handle(done);
+        }
+    }
+
+    fn take(&mut self) -> Option<StreamEvent> {
+        while let Some(event) = self.taken.pop_front() {
+            let (StreamEvent::Frame(link, ..) | StreamEvent::Lost(link)) = &event;
+            // What came over a link that is forgotten is forgotten with it.
+            if self.links.contains_key(link) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    fn handle(&mut self, done: Done) {
         match done {
-            Done::Opened(key, Ok(stream)) => {
-                self.start(key, stream);
-                None
-            }
-            Done::Read(key, source, Ok(Some(frame))) => {
-                if !self.links.contains_key(&key.link) {
-                    return None;
-                }
-                self.read(key, source);
-                Some(StreamEvent::Frame(key.link, key.lane, frame))
-            }
-            Done::Read(key, _, Ok(None)) => {
+            Done::Opened(key, Ok(stream)) => self.start(key, stream),
+            Done::Read(key, _, Ok(frames)) if frames.is_empty() => {
                 // The peer has finished the stream in order; a session over it starts with a new one.
                 if self.state_of(key).is_some()
                     && let Some(link) = self.links.get_mut(&key.link)
                 {
                     link.lanes.remove(&key.lane);
                 }
-                None
+            }
+            Done::Read(key, source, Ok(frames)) => {
+                if self.links.contains_key(&key.link) {
+                    self.read(key, source);
+                    let events =
+                        frames.into_iter().map(|frame| StreamEvent::Frame(key.link, key.lane, frame));
+                    self.taken.extend(events);
+                }
             }
             Done::Written(key, sink, Ok(())) => {
                 if let Some(state) = self.state_of(key) {
                     state.sink = Some(sink);
                     self.write(key.link, key.lane);
                 }
-                None
             }
             Done::Opened(key, Err(CarrierLost))
             | Done::Read(key, _, Err(CarrierLost))
             | Done::Written(key, _, Err(CarrierLost)) => {
-                self.links.contains_key(&key.link).then_some(StreamEvent::Lost(key.link))
+                self.taken.push_back(StreamEvent::Lost(key.link));
             }
         }
     }
 
     fn read(&mut self, key: StreamKey, mut source: Box<dyn FrameSource>) {
         self.work.push(Box::pin(async move {
-            let result = source.next().await;
+            let result = source.next().await.map(|first| {
+                let mut frames: Vec<Frame> = first.into_iter().collect();
+                while !frames.is_empty() && frames.len() < FRAMES_TAKEN_MAX {
+                    let Some(frame) = source.ready() else { break };
+                    frames.push(frame);
+                }
+                frames
+            });
             Done::Read(key, source, result)
         }));
     }
 
-    /// Starts to write what waits, if nothing is being written.
+    fn flush(&mut self) {
+        while let Some((link, lane)) = self.unwritten.pop() {
+            self.write(link, lane);
+        }
+    }
+
+    /// Writes what waits, if nothing is being written. Most of the time there is room for it at once.
     fn write(&mut self, link: LinkId, lane: Lane) {
         let Some(state) = self.links.get_mut(&link).and_then(|link| link.lanes.get_mut(&lane)) else {
             return;
@@ -215,10 +268,15 @@ impl Streams {
         let frames = std::mem::take(&mut state.waiting);
         state.waiting_bytes = 0;
         let key = StreamKey { link, lane, number: state.number };
-        self.work.push(Box::pin(async move {
+        let mut writing: BoxFuture<'static, Done> = Box::pin(async move {
             let result = sink.send(&frames).await;
             Done::Written(key, sink, result)
-        }));
+        });
+        match (&mut writing).now_or_never() {
+            Some(Done::Written(_, sink, Ok(()))) => state.sink = Some(sink),
+            Some(done) => self.work.push(ready(done).boxed()),
+            None => self.work.push(writing),
+        }
     }
 }
 

@@ -267,7 +267,13 @@ impl Driver {
             () = sleep_until(timeout) => Woken::Time,
         };
         match woken {
-            Woken::Stream(event) => self.handle_stream(event),
+            Woken::Stream(event) => {
+                self.handle_stream(event);
+                for _ in 0..BURST_MAX {
+                    let Some(event) = self.streams.ready() else { break };
+                    self.handle_stream(event);
+                }
+            }
             Woken::User(message) => self.handle_user(message),
             Woken::Input(Some(input)) => self.handle_input(input),
             Woken::Input(None) => return false,

@@ -258,6 +258,15 @@ impl FrameReceiver {
         }
     }
 
+    /// The next frame if all of it has been read already. `None` says nothing about the stream: [`next`](Self::next) does.
+    pub fn ready(&mut self, caps: &FrameCaps) -> Option<Frame> {
+        match &self.ended {
+            // A frame that is refused is so for ever, and `next` says why.
+            None => self.decoder.next_frame(caps).ok().flatten(),
+            Some(_) => None,
+        }
+    }
+
     /// Says that nothing more of this stream will be read.
     pub fn stop(&mut self) {
         if self.ended.is_none() {
