@@ -1,15 +1,17 @@
 //! Which links a node has, and which of two to the same peer stays.
 //!
-//! Two nodes that dial each other at once get two links. Both ends drop the same one without a word: the one dialled by
-//! the greater node id. While a link lives, another one dialled by the same end is refused. An earlier boot of a peer is
+//! Two nodes that dial each other at once get two links. Both ends give up the same one without a word: the one dialled by
+//! the greater node id, after what is under way on it. While a link lives, another one dialled by the same end is refused. An earlier boot of a peer is
 //! refused for as long as this node remembers a later one, whether that has a link or not.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use phalanx_base::{Boot, Generation, NodeId, Role};
-use phalanx_transport::{Admit, Link, Refusal};
+use phalanx_transport::{Admit, CloseReason, Link, Refusal};
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::timeout;
 
 /// The links of a node, one a peer.
 pub(crate) struct LinkTable {
@@ -71,6 +73,19 @@ impl Admit for SharedLinks {
     }
 }
 
+/// How long a link goes on that another one to the same boot has replaced: what is under way on it ends in order, such as a
+/// transfer that began right after two nodes had dialled each other. Nothing new begins on it.
+const REPLACED_KEPT: Duration = Duration::from_secs(60);
+
+/// Closes a link that another one has replaced, once nobody needs it any more.
+pub(crate) async fn retire(replaced: Link, by: Boot) {
+    // Of an earlier boot nobody is there who could go on.
+    if replaced.peer().boot == by && !replaced.is_closed() {
+        let _ = timeout(REPLACED_KEPT, replaced.closed()).await;
+    }
+    replaced.close(CloseReason::Duplicate);
+}
+
 /// What becomes of a new link.
 #[derive(Debug, PartialEq, Eq)]
 enum Choice {
@@ -101,8 +116,8 @@ impl LinkTable {
         }
     }
 
-    /// Takes a link, unless a better one to the same peer is there. Returns the link that it replaces, to be closed;
-    /// or the new link itself.
+    /// Takes a link, unless a better one to the same peer is there. Returns the link that it replaces, to [`retire`]; or the new
+    /// link itself, to be closed.
     pub(crate) fn insert(&mut self, link: Link) -> Result<Option<Link>, Link> {
         let peer = link.peer();
         let choice = match self.links.get(&peer.boot.node).filter(|present| !present.is_closed()) {
@@ -193,6 +208,21 @@ mod tests {
         assert_eq!(tokio::join!(tell_first, tell_second), (true, true));
         assert!(!links.tell_of(&first, async { note("first again") }).await, "it has been replaced");
         assert_eq!(*told.lock().unwrap(), ["first", "second"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_under_way_on_a_link_that_is_replaced_may_end() {
+        let ((first, first_end), (second, _second_end)) = (link("b", false), link("b", true));
+        let mut retiring = std::pin::pin!(retire(first.clone(), second.peer().boot.clone()));
+        assert!(timeout(REPLACED_KEPT / 2, &mut retiring).await.is_err());
+        assert!(!first.is_closed());
+        retiring.await;
+        assert!(first_end.is_closed());
+        // A later boot of the peer has nothing under way on it.
+        retire(second.clone(), boot("b", 2)).await;
+        assert!(second.is_closed());
+        // And where the peer was quicker there is nothing to wait for.
+        retire(first, boot("b", 1)).await;
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::carrier::{carrier, link_id, stream};
 use crate::gossip::Gossip;
-use crate::links::SharedLinks;
+use crate::links::{SharedLinks, retire};
 use crate::metadata::MetadataHandle;
 use crate::meter::Meter;
 use crate::news::News;
@@ -71,7 +71,7 @@ impl Node {
         let inserted = self.links.lock().insert(link.clone());
         match inserted {
             Ok(None) => {}
-            Ok(Some(replaced)) => replaced.close(CloseReason::Duplicate),
+            Ok(Some(replaced)) => self.spawn.spawn(Box::pin(retire(replaced, link.peer().boot.clone()))),
             Err(refused) => return refused.close(CloseReason::Duplicate),
         }
         let spawn = self.spawn.clone();
@@ -92,7 +92,8 @@ impl Node {
         tracing::debug!(peer = %peer.boot, role = %peer.role, "a link is up");
         let carrier = carrier(link.clone());
         if !self.links.tell_of(&link, self.tell_up(&link, &carrier)).await {
-            return tracing::debug!(peer = %peer.boot, "a link was replaced before anybody knew of it");
+            tracing::debug!(peer = %peer.boot, "a link was replaced before anybody knew of it");
+            return link.close(CloseReason::Duplicate);
         }
         let lost = self.serve(&link, &carrier).await;
         tracing::debug!(peer = %peer.boot, %lost, "a link is lost");

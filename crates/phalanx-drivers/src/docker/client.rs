@@ -22,8 +22,16 @@ pub enum ImageError {
     #[error("the image's task did not start: {0}")]
     Start(ContainerError),
     /// It started, and ended without the image.
-    #[error("the image's task ended without it: {0}")]
+    #[error("the image's task ended without it: {}", why(.0))]
     Task(TaskError<DockerError>),
+}
+
+/// The task's own error says more than that it has one.
+fn why(error: &TaskError<DockerError>) -> &dyn Display {
+    match error {
+        TaskError::Failed(error) => error,
+        error => error,
+    }
 }
 
 /// A container at a worker. Cheap to clone; dropping it leaves the container alone.
