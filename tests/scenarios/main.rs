@@ -29,4 +29,5 @@ mod restarts;
 mod stored;
 mod tasks;
 mod transfers;
+#[cfg(feature = "wasm")]
 mod wasm;

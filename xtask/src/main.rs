@@ -3,6 +3,7 @@
 //! One place for what must run before a change is good (`test`, `tidy`) and for showing what the project does
 //! (`cluster-demo`), in Rust, so that it runs wherever the project builds. This file only chooses the task.
 
+mod bench;
 mod cargo;
 mod cluster_demo;
 mod sim;
@@ -31,6 +32,9 @@ cargo xtask TASK
   sim [ARGUMENT]…
       simulated clusters under faults, by the hundred, each in one thread and in virtual time;
       cargo xtask sim --help lists its arguments
+  bench [ARGUMENT]…
+      what we cost beside other ways to the same end (TCP, TLS, QUIC, gRPC, NATS, Erlang), in ratios;
+      cargo xtask bench --help lists its arguments
   help
       this text
 ";
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(rest),
         "cluster-demo" => cluster_demo::run(rest),
         "sim" => sim::run(rest),
+        "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)
