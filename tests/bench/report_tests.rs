@@ -31,7 +31,7 @@ fn ratios_are_taken_round_by_round() {
     let row = &rows()[0];
     // The ratio of the medians would be 2.6: what slows both ends of one round must not count.
     assert_eq!((row.ours, row.peer_value, row.ratio), (Some(260.0), Some(100.0), Some(2.0)));
-    assert_eq!((row.rounds, row.holds), (3, true));
+    assert_eq!((row.ratios, row.rounds, row.holds), (Some((1.0, 3.0)), 3, true));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn one_row_that_fails_is_enough() {
 #[test]
 fn the_report_as_json() {
     let row = Report { rows: vec![rows().swap_remove(4)] };
-    insta::assert_snapshot!(serde_json::to_string(&row).unwrap(), @r#"{"rows":[{"name":"calls_64/nats","ours":null,"peer":"nats","peer_value":null,"ratio":null,"bar":"≥ 1.5 ×","holds":false,"unit":"calls/s","rounds":0,"notes":["not installed"]}]}"#);
+    insta::assert_snapshot!(serde_json::to_string(&row).unwrap(), @r#"{"rows":[{"name":"calls_64/nats","ours":null,"peer":"nats","peer_value":null,"ratio":null,"ratios":null,"bar":"≥ 1.5 ×","holds":false,"unit":"calls/s","rounds":0,"notes":["not installed"]}]}"#);
     let value = serde_json::to_value(Report { rows: rows() }).unwrap();
     assert_eq!(value["rows"][0]["ratio"], 2.0);
     assert_eq!(value["rows"][0]["bar"], "≥ 1.5 ×");
@@ -86,13 +86,13 @@ fn the_report_as_json() {
 #[test]
 fn the_report_as_a_table() {
     insta::assert_snapshot!(markdown(&rows()), @"
-    | row | ours | peer | peer's | unit | ratio | bar | holds | notes |
-    |---|--:|---|--:|---|--:|--:|---|---|
-    | `calls_64/tonic` | 260 | tonic | 100 | calls/s | 2.00 | ≥ 1.5 × | yes |  |
-    | `calls_1/quinn` | 260 | quinn | 100 | µs | 2.00 | ≤ 1.3 × | **no** | a / in a note |
-    | `calls_4k/tcp` | 260 | tcp | 100 | calls/s | 2.00 | reported |  |  |
-    | `tasks` | 5100 |  | – | cycles/s | – | ≥ 5000 | yes |  |
-    | `calls_64/nats` | – | nats | – | calls/s | – | ≥ 1.5 × | **no** | not installed |
+    | row | ours | peer | peer's | unit | ratio | least–most | bar | holds | notes |
+    |---|--:|---|--:|---|--:|---|--:|---|---|
+    | `calls_64/tonic` | 260 | tonic | 100 | calls/s | 2.00 | 1.00–3.00 | ≥ 1.5 × | yes |  |
+    | `calls_1/quinn` | 260 | quinn | 100 | µs | 2.00 | 1.00–3.00 | ≤ 1.3 × | **no** | a / in a note |
+    | `calls_4k/tcp` | 260 | tcp | 100 | calls/s | 2.00 | 1.00–3.00 | reported |  |  |
+    | `tasks` | 5100 |  | – | cycles/s | – |  | ≥ 5000 | yes |  |
+    | `calls_64/nats` | – | nats | – | calls/s | – |  | ≥ 1.5 × | **no** | not installed |
     ");
 }
 

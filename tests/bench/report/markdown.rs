@@ -8,7 +8,7 @@ use super::row::{Row, rounded};
 /// The rows as a table of Markdown.
 pub(crate) fn markdown(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| row | ours | peer | peer's | unit | ratio | bar | holds | notes |\n|---|--:|---|--:|---|--:|--:|---|---|\n",
+        "| row | ours | peer | peer's | unit | ratio | least–most | bar | holds | notes |\n|---|--:|---|--:|---|--:|---|--:|---|---|\n",
     );
     for row in rows {
         let told = |value: Option<f64>| value.map_or("–".to_owned(), rounded);
@@ -17,10 +17,12 @@ pub(crate) fn markdown(rows: &[Row]) -> String {
             (_, true) => "yes",
             (_, false) => "**no**",
         };
+        let spread =
+            row.ratios.map_or(String::new(), |(least, most)| format!("{}–{}", rounded(least), rounded(most)));
         // Writing to a string never fails.
         let _ = writeln!(
             text,
-            "| `{}` | {} | {} | {} | {} | {} | {} | {verdict} | {} |",
+            "| `{}` | {} | {} | {} | {} | {} | {spread} | {} | {verdict} | {} |",
             row.name,
             told(row.ours),
             row.peer,

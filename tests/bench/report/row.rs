@@ -59,6 +59,8 @@ pub(crate) struct Row {
     pub(crate) peer_value: Option<f64>,
     /// The median of ours divided by the peer's of the same round.
     pub(crate) ratio: Option<f64>,
+    /// The least and the greatest of these ratios: how much the machine has disturbed them.
+    pub(crate) ratios: Option<(f64, f64)>,
     /// What it must hold.
     pub(crate) bar: Bar,
     /// Whether it does.
@@ -80,6 +82,7 @@ impl Row {
             peer: peer.to_owned(),
             peer_value: None,
             ratio: None,
+            ratios: None,
             bar,
             holds: false,
             unit,
@@ -95,7 +98,12 @@ impl Row {
         row.ours = median(rounds.iter().map(|(ours, _)| *ours));
         row.peer_value = median(rounds.iter().map(|(_, peer)| *peer));
         // A peer that has done nothing leaves nothing to compare with.
-        row.ratio = median(rounds.iter().map(|(ours, peer)| ours / peer)).filter(|ratio| ratio.is_finite());
+        let ratios: Vec<f64> = rounds.iter().map(|(ours, peer)| ours / peer).collect();
+        row.ratio = median(ratios.iter().copied()).filter(|ratio| ratio.is_finite());
+        let (least, most) = ratios
+            .iter()
+            .fold((f64::INFINITY, 0.0_f64), |(least, most), ratio| (least.min(*ratio), most.max(*ratio)));
+        row.ratios = row.ratio.map(|_| (least, most));
         row.holds = row.ours.is_some_and(|ours| row.ratio.is_some() && bar.holds(ours, row.ratio));
         if row.ratio.is_none() {
             row.notes.push("there is nothing to divide by".to_owned());
