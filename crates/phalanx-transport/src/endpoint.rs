@@ -10,21 +10,23 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
-use phalanx_base::{Generation, Role};
-use quinn::{ConnectError, ConnectionError, Incoming, TransportErrorCode};
+use phalanx_base::{Generation, Role, TransportKind};
+use quinn::{ConnectionError, Incoming, TransportErrorCode};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 
 use crate::admit::Admit;
 use crate::close::{CloseReason, LinkLost};
+use crate::dial::Dialler;
 use crate::handshake::{HandshakeError, Refusal, WireRange};
 use crate::link::Link;
+use crate::network::ByteStream;
 use crate::prove::{ProofError, Prover};
 use crate::quic::carrier::link_lost;
 use crate::quic::settings::Settings;
 use crate::quic::socket::Adapter;
-use crate::quic::tls::{SERVER_NAME, Tls};
+use crate::quic::tls::Tls;
 use crate::seams::{Seams, SpawnRuntime};
+use crate::tcp::{Sockets, TcpLinks, TcpSide};
 use crate::trust::{ClusterNameError, Credential, LocalNode, check_name};
 
 /// Times and limits of an [`Endpoint`]. The defaults suit a LAN and the internet.
@@ -44,6 +46,10 @@ pub struct EndpointConfig {
     pub half_open_max: usize,
     /// From how many on a dialler must first show that packets reach it at the address that it gives: 200.
     pub half_open_unchecked_max: usize,
+    /// Whether to take links by TLS over TCP, on the same port number: yes. For networks that block UDP.
+    pub listen_tls: bool,
+    /// Whether to take links by WebSocket over TLS, on the same port: yes. For networks that let nothing else through.
+    pub listen_websocket: bool,
 }
 
 impl Default for EndpointConfig {
@@ -55,6 +61,8 @@ impl Default for EndpointConfig {
             keep_alive_interval: Duration::from_secs(1),
             half_open_max: 1000,
             half_open_unchecked_max: 200,
+            listen_tls: true,
+            listen_websocket: true,
         }
     }
 }
@@ -77,6 +85,14 @@ pub enum BindError {
     /// The socket could not be bound.
     #[error("cannot listen on {listen}: {source}")]
     Socket {
+        /// The address that was asked for.
+        listen: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The port is free for UDP, and cannot be bound for TCP.
+    #[error("cannot listen on {listen} for TCP: {source}; free the port, choose another, or do without TCP")]
+    Tcp {
         /// The address that was asked for.
         listen: SocketAddr,
         /// What the system says.
@@ -196,7 +212,7 @@ impl From<ProofError> for DialError {
     fn from(error: ProofError) -> Self {
         match error {
             ProofError::Here(error) | ProofError::There(error) => error.into(),
-            ProofError::Lost(error) => error.into(),
+            ProofError::Lost(error) => error,
         }
     }
 }
@@ -209,7 +225,8 @@ pub struct Endpoint(Arc<Inner>);
 
 struct Inner {
     quinn: quinn::Endpoint,
-    client: quinn::ClientConfig,
+    dialler: Dialler,
+    tcp: Option<Arc<TcpSide>>,
     config: EndpointConfig,
     local_addr: SocketAddr,
     prover: Arc<Prover>,
@@ -260,9 +277,8 @@ impl Endpoint {
         let reset_key = prover.credential.reset_key(&prover.local);
         let settings = Settings::new(&config, &tls, &prover.entropy, reset_key.as_slice());
         let failed = |source| BindError::Socket { listen, source };
-        let socket = seams.network.bind(listen).map_err(failed)?;
-        let local_addr = socket.local_addr().map_err(failed)?;
-        let adapter = Arc::new(Adapter::new(socket, prover.evidence.clone()));
+        let Sockets { udp, local_addr, listener } = Sockets::bind(&config, listen, seams.network)?;
+        let adapter = Arc::new(Adapter::new(udp, prover.evidence.clone()));
         let quinn = quinn::Endpoint::new_with_abstract_socket(
             settings.endpoint,
             Some(settings.server),
@@ -270,45 +286,45 @@ impl Endpoint {
             Arc::new(SpawnRuntime(seams.spawn.clone())),
         )
         .map_err(failed)?;
-        let (client, half_open, prover) = (settings.client, Mutex::default(), Arc::new(prover));
+        let tcp = seams.network.tcp().map(|tcp| {
+            let links = TcpLinks::new(&config, seams.spawn.clone());
+            Arc::new(TcpSide::new(tcp, listener, local_addr, &tls.over_tcp, &config, links))
+        });
+        let (half_open, prover) = (Mutex::default(), Arc::new(prover));
+        let dialler =
+            Dialler::new(quinn.clone(), settings.client, prover.clone(), tcp.clone(), config.dial_timeout);
         let is_closed = AtomicBool::new(false);
-        let inner = Inner { quinn, client, config, local_addr, prover, adapter, is_closed, half_open };
+        let inner = Inner { quinn, dialler, tcp, config, local_addr, prover, adapter, is_closed, half_open };
         Ok(Self(Arc::new(inner)))
     }
 
     /// Dials an address and proves both ends. Takes at most [`EndpointConfig::dial_timeout`].
     ///
+    /// QUIC has a second for itself. Then TLS over TCP is tried beside it, and a second later WebSocket: the first that gets
+    /// through is taken. For ten minutes what got through comes first for this address; then QUIC has its turn again.
+    ///
     /// Cancellation safe: nothing remains of a call that was dropped; the peer may have seen a link for a moment.
     ///
     /// # Errors
-    /// [`DialError`]
+    /// [`DialError`]; where no transport gets through, that of the first.
     pub async fn dial(&self, address: SocketAddr) -> Result<Link, DialError> {
-        let inner = &*self.0;
-        if inner.prover.endpoint_closed.get().is_some() {
+        self.dial_any(address, None).await
+    }
+
+    /// Dials as [`dial`](Self::dial) does, over this transport only.
+    ///
+    /// # Errors
+    /// [`DialError`]
+    pub async fn dial_over(&self, address: SocketAddr, transport: TransportKind) -> Result<Link, DialError> {
+        self.dial_any(address, Some(transport)).await
+    }
+
+    async fn dial_any(&self, address: SocketAddr, over: Option<TransportKind>) -> Result<Link, DialError> {
+        if self.0.prover.endpoint_closed.get().is_some() {
             return Err(DialError::Closed);
         }
-        let work = async {
-            let connecting =
-                inner.quinn.connect_with(inner.client.clone(), address, SERVER_NAME).map_err(|error| {
-                    match error {
-                        ConnectError::EndpointStopping => DialError::Closed,
-                        error => DialError::Unreachable { address, why: error.to_string() },
-                    }
-                })?;
-            let mut watch = inner.prover.evidence.watch_dial(address);
-            let connection = tokio::select! {
-                biased;
-                connection = connecting => connection?,
-                () = watch.unreachable() => {
-                    let why = "its host says that nobody listens there".to_owned();
-                    return Err(DialError::Unreachable { address, why });
-                }
-            };
-            drop(watch);
-            Ok(inner.prover.dialled(connection).await?)
-        };
         // On the heap: callers hold many of these, and most of the time each waits.
-        timeout(inner.config.dial_timeout, Box::pin(work)).await.unwrap_or(Err(DialError::TimedOut))
+        Box::pin(self.0.dialler.dial(address, over)).await
     }
 
     /// The next link of a peer that dialled and has proved itself; `None` once the endpoint is closed. The handshakes of
@@ -332,8 +348,23 @@ impl Endpoint {
                         half_open.push(Box::pin(self.0.prover.clone().incoming(incoming)));
                     }
                 }
+                (io, remote) = accept_tcp(self.0.tcp.as_deref()) => {
+                    if let Some(tcp) = self.0.tcp.as_ref().filter(|_| self.may_take(remote, half_open.len())) {
+                        let work = tcp.clone().incoming(io, remote, self.0.prover.clone());
+                        half_open.push(Box::pin(work));
+                    }
+                }
             }
         }
+    }
+
+    /// Whether one more dialler may come over TCP, which has shown where it is. Else its connection is dropped.
+    fn may_take(&self, remote: SocketAddr, half_open: usize) -> bool {
+        let has_room = half_open < self.0.config.half_open_max;
+        if !has_room {
+            tracing::debug!(%remote, half_open, "too many handshakes are under way");
+        }
+        has_room && self.0.prover.endpoint_closed.get().is_none()
     }
 
     /// Sends a dialler away, or back with a token, when there are too many; otherwise gives it back.
@@ -379,6 +410,10 @@ impl Endpoint {
         let reason = self.0.prover.endpoint_closed.get_or_init(|| reason);
         let (code, detail) = reason.encode();
         self.0.quinn.close(code.into(), detail);
+        if let Some(tcp) = &self.0.tcp {
+            tcp.stop();
+            tcp.links.carriers().iter().for_each(|carrier| carrier.close(reason.clone()));
+        }
         self.0.is_closed.store(true, Ordering::Release);
     }
 
@@ -390,9 +425,13 @@ impl Endpoint {
         let reason = self.0.prover.endpoint_closed.get_or_init(|| reason).clone();
         let carriers = self.0.prover.evidence.carriers();
         let open = carriers.iter().filter(|carrier| carrier.close_reason().is_none());
-        let flushed = join_all(open.map(|carrier| carrier.close_flushed(reason.clone(), limit))).await;
+        let flushed = join_all(open.map(|carrier| carrier.close_flushed(reason.clone(), limit)));
+        let over_tcp = self.0.tcp.as_ref().map(|tcp| tcp.links.carriers()).unwrap_or_default();
+        let open = over_tcp.iter().filter(|carrier| carrier.close_reason().is_none());
+        let flushed_tcp = join_all(open.map(|carrier| carrier.close_flushed(reason.clone(), limit)));
+        let (flushed, flushed_tcp) = tokio::join!(flushed, flushed_tcp);
         self.close(reason);
-        flushed.into_iter().all(|flushed| flushed)
+        flushed.into_iter().chain(flushed_tcp).all(|flushed| flushed)
     }
 
     /// Waits until every peer has heard of the end of its link, or its time is over. Call it after
@@ -402,9 +441,20 @@ impl Endpoint {
     /// Cancellation safe.
     pub async fn wait_idle(&self) {
         self.0.quinn.wait_idle().await;
+        if let Some(tcp) = &self.0.tcp {
+            tcp.links.wait_idle().await;
+        }
         if self.0.is_closed.load(Ordering::Acquire) {
             self.0.adapter.release();
         }
+    }
+}
+
+/// The next connection over TCP; never where there is no TCP.
+async fn accept_tcp(tcp: Option<&TcpSide>) -> (Box<dyn ByteStream>, SocketAddr) {
+    match tcp {
+        Some(tcp) => tcp.accept().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod admit;
 mod close;
+mod dial;
 mod endpoint;
 mod entropy;
 mod evidence;
@@ -10,11 +11,13 @@ mod handshake;
 #[cfg(test)]
 mod liar;
 mod link;
+mod mux;
 mod network;
 mod network_tokio;
 mod prove;
 mod quic;
 mod seams;
+mod tcp;
 mod trust;
 
 pub use admit::{Admit, AdmitAll};
@@ -27,7 +30,10 @@ pub use handshake::{
     Refusal, Step, WireRange,
 };
 pub use link::{DatagramError, FrameReceiver, FrameSender, Link, LinkId, Peer, StreamError};
-pub use network::{CongestionMark, Network, Received, Transmit, UdpSocket, Unreachable, Writable};
+pub use network::{
+    ByteStream, CongestionMark, Connecting, Network, Received, Tcp, TcpListener, Transmit, UdpSocket,
+    Unreachable, Writable,
+};
 pub use network_tokio::TokioNetwork;
 pub use seams::{Seams, TlsProvider};
 pub use trust::{

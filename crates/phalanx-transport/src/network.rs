@@ -1,7 +1,7 @@
 //! The seam for the network: sockets as traits of our own, so that a simulator can replace the wire and nothing else.
 //!
 //! The shape follows what fast UDP needs (several datagrams in one call, congestion marks, the local address of each
-//! datagram); an in-memory network may ignore all of it and take the defaults.
+//! datagram); an in-memory network may ignore all of it and take the defaults. It may do without TCP, too.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -11,6 +11,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tokio::io::{AsyncRead, AsyncWrite};
+
 /// Where sockets come from.
 pub trait Network: Send + Sync + 'static {
     /// Binds a UDP socket to an address; port 0 lets the system choose.
@@ -18,6 +20,41 @@ pub trait Network: Send + Sync + 'static {
     /// # Errors
     /// What the system says, for example that the port is taken.
     fn bind(&self, listen: SocketAddr) -> io::Result<Arc<dyn UdpSocket>>;
+
+    /// Its TCP side, over which links go where UDP is blocked; `None` where it has none.
+    fn tcp(&self) -> Option<Arc<dyn Tcp>> {
+        None
+    }
+}
+
+/// Ordered bytes in both directions, such as a TCP connection.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for T {}
+
+/// Ready with a connection, see [`Tcp::connect`].
+pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn ByteStream>>> + Send>>;
+
+/// Where TCP connections come from.
+pub trait Tcp: Send + Sync + 'static {
+    /// Listens on an address.
+    ///
+    /// # Errors
+    /// What the system says, for example that the port is taken.
+    fn listen(&self, listen: SocketAddr) -> io::Result<Box<dyn TcpListener>>;
+
+    /// Connects from one of this host's addresses, or from any where `from` is unspecified. Nothing remains of a future
+    /// that was dropped.
+    fn connect(&self, from: IpAddr, address: SocketAddr) -> Connecting;
+}
+
+/// Takes TCP connections; until it is dropped.
+pub trait TcpListener: Send + Sync + 'static {
+    /// The next connection, and where it comes from.
+    ///
+    /// # Errors
+    /// What the system says; the next call may succeed.
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Box<dyn ByteStream>, SocketAddr)>>;
 }
 
 /// Explicit congestion notification (RFC 3168) of a datagram.

@@ -8,6 +8,7 @@
 
 #[cfg(target_os = "linux")]
 mod error_queue;
+mod tcp;
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -21,7 +22,8 @@ use tokio::io::{Interest, Ready};
 
 #[cfg(target_os = "linux")]
 use crate::network::Unreachable;
-use crate::network::{CongestionMark, Network, Received, Transmit, UdpSocket, Writable};
+use crate::network::{CongestionMark, Network, Received, Tcp, Transmit, UdpSocket, Writable};
+use tcp::TokioTcp;
 
 /// What is asked of the kernel for each direction: at 1 Gbit/s, 16 ms of traffic. It may grant less.
 const SOCKET_BUFFER_BYTES: usize = 2 * 1024 * 1024;
@@ -56,6 +58,10 @@ impl Network for TokioNetwork {
         }
         let io = tokio::net::UdpSocket::from_std(socket)?;
         Ok(Arc::new(TokioSocket { io, state, is_full: AtomicBool::new(false) }))
+    }
+
+    fn tcp(&self) -> Option<Arc<dyn Tcp>> {
+        Some(Arc::new(TokioTcp))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a link promises, on every carrier: each test body runs once over QUIC on real sockets and once in memory.
+//! What a link promises, on every carrier: each test body runs over each transport on real sockets, and in memory.
 
 // Helpers of tests may panic as tests do.
 #![allow(clippy::unwrap_used)]
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use phalanx_base::{Boot, Entropy, Generation, Lane, NodeId, Role};
+use phalanx_base::{Boot, Entropy, Generation, Lane, NodeId, Role, TransportKind};
 use phalanx_transport::{
     AdmitAll, CloseReason, DatagramError, Endpoint, EndpointConfig, FRAME_BYTES_MAX, Frame, FrameCaps,
     FrameError, Link, LinkLost, LocalNode, Peer, Seams, Secret, StreamError, SystemEntropy,
@@ -26,7 +26,7 @@ fn boot(name: &str) -> Boot {
     Boot { node: NodeId::new(name).unwrap(), generation: Generation::from_u64(1) }
 }
 
-async fn over_quic() -> Ends {
+async fn over(transport: TransportKind) -> Ends {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
     let secret = Secret::generate(&*entropy);
     let bind = |name, role| {
@@ -36,7 +36,8 @@ async fn over_quic() -> Ends {
         Endpoint::bind(config, local, (&secret).into(), listen, &Seams::real(), admit).unwrap()
     };
     let (dialler, acceptor) = (bind("a", Role::Control), bind("b", Role::Worker));
-    let (a, b) = tokio::join!(dialler.dial(acceptor.local_addr()), acceptor.accept());
+    let dial = dialler.dial_over(acceptor.local_addr(), transport);
+    let (a, b) = tokio::join!(dial, acceptor.accept());
     Ends { a: a.unwrap(), b: b.unwrap(), _endpoints: vec![dialler, acceptor] }
 }
 
@@ -46,7 +47,7 @@ fn in_memory() -> Ends {
     Ends { a, b, _endpoints: Vec::new() }
 }
 
-macro_rules! on_both_carriers {
+macro_rules! on_every_carrier {
     ($($(#[$doc:meta])* async fn $name:ident($ends:ident: Ends) $body:block)*) => {
         $(
             $(#[$doc])*
@@ -57,7 +58,12 @@ macro_rules! on_both_carriers {
 
                 #[tokio::test]
                 async fn quic() {
-                    body(over_quic().await).await;
+                    body(over(TransportKind::Quic).await).await;
+                }
+
+                #[tokio::test]
+                async fn tls() {
+                    body(over(TransportKind::Tls).await).await;
                 }
 
                 #[tokio::test]
@@ -69,7 +75,7 @@ macro_rules! on_both_carriers {
     };
 }
 
-on_both_carriers! {
+on_every_carrier! {
     async fn each_end_knows_the_other(ends: Ends) {
         let (b, a) = (ends.a.peer(), ends.b.peer());
         assert_eq!((b.boot.node.as_str(), b.role, b.dialled), ("b", Role::Worker, true));

@@ -11,6 +11,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::network::Network;
+use crate::quic::tls::SERVER_NAME;
 use crate::{AdmitAll, FrameCaps, FrameSender, Secret, SystemEntropy, TlsProvider, TokioNetwork};
 
 mod closing;

@@ -13,8 +13,10 @@ use bytes::Bytes;
 use phalanx_base::{Boot, Lane, Role};
 
 use crate::close::{CloseReason, LinkLost};
+use crate::mux::carrier::{Halves, MuxCarrier};
 use crate::quic::carrier::QuicCarrier;
 use memory::MemoryCarrier;
+pub(crate) use stream::GIVEN_UP;
 pub use stream::{FrameReceiver, FrameSender, StreamError};
 use stream::{RecvHalf, SendHalf};
 
@@ -113,12 +115,17 @@ struct Inner {
 
 enum Carrier {
     Quic(Arc<QuicCarrier>),
+    Mux(Arc<MuxCarrier>),
     Memory(Arc<MemoryCarrier>),
 }
 
 impl Link {
     pub(crate) fn quic(carrier: Arc<QuicCarrier>, peer: Peer) -> Self {
         Self(Arc::new(Inner { id: LinkId::next(), peer, carrier: Carrier::Quic(carrier) }))
+    }
+
+    pub(crate) fn mux(carrier: Arc<MuxCarrier>, peer: Peer) -> Self {
+        Self(Arc::new(Inner { id: LinkId::next(), peer, carrier: Carrier::Mux(carrier) }))
     }
 
     /// Two ends of a link in memory, as between a control node and the worker in the same process. The first belongs to
@@ -150,6 +157,7 @@ impl Link {
     pub fn remote(&self) -> Option<SocketAddr> {
         match &self.0.carrier {
             Carrier::Quic(quic) => Some(quic.remote()),
+            Carrier::Mux(mux) => Some(mux.remote()),
             Carrier::Memory(_) => None,
         }
     }
@@ -159,6 +167,7 @@ impl Link {
     pub fn round_trip(&self) -> Duration {
         match &self.0.carrier {
             Carrier::Quic(quic) => quic.round_trip(),
+            Carrier::Mux(mux) => mux.round_trip(),
             Carrier::Memory(_) => Duration::ZERO,
         }
     }
@@ -173,6 +182,7 @@ impl Link {
     pub async fn open(&self, lane: Lane) -> Result<(FrameSender, FrameReceiver), LinkLost> {
         Ok(match &self.0.carrier {
             Carrier::Quic(quic) => quic_stream(quic, quic.open(lane).await?),
+            Carrier::Mux(mux) => mux_stream(mux.open(lane).await?),
             Carrier::Memory(memory) => memory_stream(memory.open(lane).await?),
         })
     }
@@ -191,6 +201,10 @@ impl Link {
                 let (lane, send, recv) = quic.accept().await?;
                 (lane, quic_stream(quic, (send, recv)))
             }
+            Carrier::Mux(mux) => {
+                let (lane, halves) = mux.accept().await?;
+                (lane, mux_stream(halves))
+            }
             Carrier::Memory(memory) => {
                 let (lane, halves) = memory.accept().await?;
                 (lane, memory_stream(halves))
@@ -207,6 +221,7 @@ impl Link {
     pub fn send_datagram(&self, datagram: Bytes) -> Result<(), DatagramError> {
         match &self.0.carrier {
             Carrier::Quic(quic) => quic.send_datagram(datagram),
+            Carrier::Mux(mux) => mux.send_datagram(datagram),
             Carrier::Memory(memory) => memory.send_datagram(datagram),
         }
     }
@@ -220,6 +235,7 @@ impl Link {
     pub async fn recv_datagram(&self) -> Result<Bytes, LinkLost> {
         match &self.0.carrier {
             Carrier::Quic(quic) => quic.recv_datagram().await,
+            Carrier::Mux(mux) => mux.recv_datagram().await,
             Carrier::Memory(memory) => memory.recv_datagram().await,
         }
     }
@@ -230,6 +246,7 @@ impl Link {
     pub fn datagram_bytes_max(&self) -> usize {
         match &self.0.carrier {
             Carrier::Quic(quic) => quic.datagram_bytes_max(),
+            Carrier::Mux(mux) => mux.datagram_bytes_max(),
             Carrier::Memory(memory) => memory.datagram_bytes_max(),
         }
     }
@@ -238,6 +255,7 @@ impl Link {
     pub fn close(&self, reason: CloseReason) {
         match &self.0.carrier {
             Carrier::Quic(quic) => quic.close(reason),
+            Carrier::Mux(mux) => mux.close(reason),
             Carrier::Memory(memory) => memory.close(reason),
         }
     }
@@ -253,6 +271,7 @@ impl Link {
     pub async fn close_flushed(&self, reason: CloseReason, limit: Duration) -> bool {
         match &self.0.carrier {
             Carrier::Quic(quic) => quic.close_flushed(reason, limit).await,
+            Carrier::Mux(mux) => mux.close_flushed(reason, limit).await,
             Carrier::Memory(memory) => {
                 // What is in memory has arrived.
                 let is_open = memory.close_reason().is_none();
@@ -268,6 +287,7 @@ impl Link {
     pub async fn closed(&self) -> LinkLost {
         match &self.0.carrier {
             Carrier::Quic(quic) => quic.closed().await,
+            Carrier::Mux(mux) => mux.closed().await,
             Carrier::Memory(memory) => memory.closed().await,
         }
     }
@@ -277,6 +297,7 @@ impl Link {
     pub fn close_reason(&self) -> Option<LinkLost> {
         match &self.0.carrier {
             Carrier::Quic(quic) => quic.close_reason(),
+            Carrier::Mux(mux) => mux.close_reason(),
             Carrier::Memory(memory) => memory.close_reason(),
         }
     }
@@ -286,7 +307,7 @@ impl Link {
     pub(crate) fn connection(&self) -> &quinn::Connection {
         match &self.0.carrier {
             Carrier::Quic(quic) => quic.connection(),
-            Carrier::Memory(_) => panic!("no connection carries a link in memory"),
+            Carrier::Mux(_) | Carrier::Memory(_) => panic!("no QUIC carries this link"),
         }
     }
 
@@ -319,6 +340,10 @@ fn quic_stream(
         FrameSender::new(SendHalf::Quic(quic.outgoing().add(send), quic.clone())),
         FrameReceiver::new(RecvHalf::Quic(recv, quic.clone())),
     )
+}
+
+fn mux_stream((send, recv): Halves) -> (FrameSender, FrameReceiver) {
+    (FrameSender::new(SendHalf::Mux(send)), FrameReceiver::new(RecvHalf::Mux(recv)))
 }
 
 fn memory_stream((send, recv): memory::Halves) -> (FrameSender, FrameReceiver) {

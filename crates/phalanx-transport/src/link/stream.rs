@@ -11,6 +11,7 @@ use quinn::{ReadError, RecvStream, WriteError};
 use super::memory::{MemoryRecv, MemorySend};
 use crate::close::LinkLost;
 use crate::frame::{Frame, FrameCaps, FrameDecoder, FrameError, encode_frames};
+use crate::mux::carrier::{MuxRecv, MuxSend};
 use crate::quic::carrier::QuicCarrier;
 use crate::quic::outgoing::Outgoing;
 
@@ -47,6 +48,7 @@ pub enum StreamError {
 
 pub(super) enum SendHalf {
     Quic(Arc<Outgoing>, Arc<QuicCarrier>),
+    Mux(MuxSend),
     Memory(MemorySend),
 }
 
@@ -61,6 +63,7 @@ impl SendHalf {
                     WriteError::ClosedStream | WriteError::ZeroRttRejected => StreamError::Finished,
                 })
             }
+            Self::Mux(send) => send.write(chunks).await,
             Self::Memory(send) => send.write(chunks).await,
         }
     }
@@ -74,6 +77,7 @@ impl SendHalf {
                     Err(StreamError::Finished)
                 }
             }
+            Self::Mux(send) => send.finish(),
             Self::Memory(send) => send.finish(),
         }
     }
@@ -81,6 +85,7 @@ impl SendHalf {
     fn reset(&mut self) {
         match self {
             Self::Quic(send, _) => send.reset(GIVEN_UP),
+            Self::Mux(send) => send.reset(),
             Self::Memory(send) => send.reset(),
         }
     }
@@ -175,6 +180,7 @@ impl fmt::Debug for FrameSender {
 
 pub(super) enum RecvHalf {
     Quic(RecvStream, Arc<QuicCarrier>),
+    Mux(MuxRecv),
     Memory(MemoryRecv),
 }
 
@@ -195,6 +201,7 @@ impl RecvHalf {
                 chunks.into_iter().take(count).for_each(|chunk| decoder.push(chunk));
                 Ok(true)
             }
+            Self::Mux(recv) => recv.read(|chunk| decoder.push(chunk)).await,
             Self::Memory(recv) => match recv.read().await? {
                 Some(chunk) => {
                     decoder.push(chunk);
@@ -209,6 +216,7 @@ impl RecvHalf {
         match self {
             // Fails only when the stream is over already.
             Self::Quic(recv, _) => drop(recv.stop(code.into())),
+            Self::Mux(recv) => recv.stop(code),
             Self::Memory(recv) => recv.stop(),
         }
     }

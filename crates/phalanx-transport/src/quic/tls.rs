@@ -19,8 +19,10 @@ use zeroize::Zeroizing;
 
 use crate::seams::TlsProvider;
 
-/// The application protocol of every link.
-const ALPN: &[u8] = b"phalanx/1";
+/// The application protocol of every link but those over WebSocket.
+pub(crate) const ALPN: &[u8] = b"phalanx/1";
+/// The protocol of which WebSocket is an upgrade.
+pub(crate) const ALPN_HTTP: &[u8] = b"http/1.1";
 /// The name that TLS wants a server to have. Nobody checks it.
 pub(crate) const SERVER_NAME: &str = "phalanx";
 
@@ -43,6 +45,29 @@ pub(crate) enum TlsError {
 pub(crate) struct Tls {
     pub(crate) server: Arc<QuicServerConfig>,
     pub(crate) client: Arc<QuicClientConfig>,
+    pub(crate) over_tcp: TlsOverTcp,
+}
+
+/// The same over TCP, where one port serves several protocols.
+pub(crate) struct TlsOverTcp {
+    server: rustls::ServerConfig,
+    client: rustls::ClientConfig,
+}
+
+impl TlsOverTcp {
+    /// The end that listens, for these protocols.
+    pub(crate) fn server(&self, protocols: &[&[u8]]) -> Arc<rustls::ServerConfig> {
+        let mut server = self.server.clone();
+        server.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Arc::new(server)
+    }
+
+    /// The end that dials, for this protocol.
+    pub(crate) fn client(&self, protocol: &[u8]) -> Arc<rustls::ClientConfig> {
+        let mut client = self.client.clone();
+        client.alpn_protocols = vec![protocol.to_vec()];
+        Arc::new(client)
+    }
 }
 
 impl Tls {
@@ -64,7 +89,8 @@ impl Tls {
         client.alpn_protocols = vec![ALPN.to_vec()];
         client.resumption = Resumption::disabled();
         client.enable_sni = false;
-        Ok(Self { server: Arc::new(server.try_into()?), client: Arc::new(client.try_into()?) })
+        let over_tcp = TlsOverTcp { server: server.clone(), client: client.clone() };
+        Ok(Self { server: Arc::new(server.try_into()?), client: Arc::new(client.try_into()?), over_tcp })
     }
 }
 

@@ -1,24 +1,28 @@
-//! Runs the handshake's state machine over a QUIC connection: moves bytes, keeps the time, closes what failed.
+//! Runs the handshake's state machine over a connection: moves bytes, keeps the time, closes what failed.
+
+mod channel;
+mod tcp;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use phalanx_base::{Boot, Entropy};
-use quinn::{Connection, ConnectionError, Incoming, ReadExactError, RecvStream, SendStream, WriteError};
+use quinn::{Connection, Incoming};
 use tokio::time::{Instant, timeout_at};
 
 use crate::admit::Admit;
 use crate::close::CloseReason;
+use crate::endpoint::DialError;
 use crate::evidence::Evidence;
 use crate::handshake::{
-    EXPORTER_BYTES, EXPORTER_LABEL, End, Handshake, HandshakeError, HandshakeEvent, MESSAGE_BYTES_MAX,
-    Proven, Refusal, Step,
+    EXPORTER_BYTES, EXPORTER_LABEL, End, Handshake, HandshakeError, HandshakeEvent, Proven, Refusal, Step,
 };
 use crate::link::{Link, Peer, canonical, streams_max};
 use crate::quic::carrier::QuicCarrier;
 use crate::quic::settings::{draw, widen};
 use crate::trust::{Credential, LocalNode};
+use channel::{Channel, ChannelError, QuicChannel};
 
 /// What every handshake of an endpoint needs.
 pub(crate) struct Prover {
@@ -39,7 +43,7 @@ pub(crate) enum ProofError {
     /// The peer found that it cannot be, and said so.
     There(HandshakeError),
     /// The connection was lost.
-    Lost(ConnectionError),
+    Lost(DialError),
 }
 
 impl Prover {
@@ -131,6 +135,7 @@ impl Prover {
         }
     }
 
+    /// Runs a handshake over a QUIC connection.
     async fn run(
         &self,
         end: End,
@@ -139,13 +144,25 @@ impl Prover {
     ) -> (Handshake, Result<Proven, ProofError>) {
         let mut exporter = [0; EXPORTER_BYTES];
         let exported = connection.export_keying_material(&mut exporter, EXPORTER_LABEL, b"");
+        let exporter = exported.is_ok().then_some(exporter);
+        self.run_over(end, &mut QuicChannel::new(end, connection), exporter, deadline).await
+    }
+
+    async fn run_over(
+        &self,
+        end: End,
+        channel: &mut impl Channel,
+        exporter: Option<[u8; EXPORTER_BYTES]>,
+        deadline: Instant,
+    ) -> (Handshake, Result<Proven, ProofError>) {
         let nonce = draw(&*self.entropy);
-        let mut handshake = Handshake::new(end, &self.local, self.credential.clone(), exporter, nonce);
-        if exported.is_err() {
-            // Only without a finished TLS session, which a connection that quinn hands out has.
+        let exported = exporter.unwrap_or([0; EXPORTER_BYTES]);
+        let mut handshake = Handshake::new(end, &self.local, self.credential.clone(), exported, nonce);
+        if exporter.is_none() {
+            // Only without a finished TLS session, which a connection that comes here has.
             return (handshake, Err(ProofError::Here(HandshakeError::WrongSecret)));
         }
-        let outcome = match timeout_at(deadline, self.exchange(end, connection, &mut handshake)).await {
+        let outcome = match timeout_at(deadline, self.exchange(channel, &mut handshake)).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(ProofError::Here(HandshakeError::TimedOut)),
         };
@@ -154,15 +171,9 @@ impl Prover {
 
     async fn exchange(
         &self,
-        end: End,
-        connection: &Connection,
+        channel: &mut impl Channel,
         handshake: &mut Handshake,
     ) -> Result<Proven, ProofError> {
-        let opened = match end {
-            End::Dialler => connection.open_bi().await,
-            End::Acceptor => connection.accept_bi().await,
-        };
-        let (mut send, mut recv) = opened.map_err(|error| lost(error, handshake))?;
         loop {
             while let Some(event) = handshake.poll_event() {
                 match event {
@@ -170,66 +181,43 @@ impl Prover {
                         handshake.handle_admission(self.admit.admit(&peer.boot, peer.role));
                     }
                     HandshakeEvent::Done(peer) => {
-                        send_all(&mut send, handshake).await?;
+                        send_all(channel, handshake).await?;
                         return Ok(peer);
                     }
                     HandshakeEvent::Failed(error) => {
                         if matches!(error, HandshakeError::Refused(_)) {
-                            send_all(&mut send, handshake).await?;
+                            send_all(channel, handshake).await?;
                         }
                         return Err(ProofError::Here(error));
                     }
                 }
             }
-            send_all(&mut send, handshake).await?;
-            let message = receive(&mut recv, handshake).await?;
+            send_all(channel, handshake).await?;
+            let message = channel.receive().await.map_err(|error| failed(error, handshake))?;
             handshake.handle_message(&message);
         }
     }
 }
 
-/// Writes what the handshake has to send, each message after its length.
-async fn send_all(send: &mut SendStream, handshake: &mut Handshake) -> Result<(), ProofError> {
+/// Sends what the handshake has to send.
+async fn send_all(channel: &mut impl Channel, handshake: &mut Handshake) -> Result<(), ProofError> {
     while let Some(message) = handshake.poll_transmit() {
-        let bytes = [&(message.len() as u16).to_le_bytes(), message.as_slice()].concat();
-        send.write_all(&bytes).await.map_err(|error| match error {
-            WriteError::ConnectionLost(error) => lost(error, handshake),
-            _ => broken(handshake),
-        })?;
+        channel.send(&message).await.map_err(|error| failed(error, handshake))?;
     }
     Ok(())
 }
 
-/// Reads one message. Its length is checked before there is room made for it.
-async fn receive(recv: &mut RecvStream, handshake: &Handshake) -> Result<Vec<u8>, ProofError> {
-    let failed = |error| match error {
-        ReadExactError::ReadError(quinn::ReadError::ConnectionLost(error)) => lost(error, handshake),
-        _ => broken(handshake),
-    };
-    let mut length = [0; 2];
-    recv.read_exact(&mut length).await.map_err(failed)?;
-    let length = usize::from(u16::from_le_bytes(length));
-    if length > MESSAGE_BYTES_MAX {
-        return Err(broken(handshake));
-    }
-    let mut message = vec![0; length];
-    recv.read_exact(&mut message).await.map_err(failed)?;
-    Ok(message)
-}
-
-/// The peer does not keep to the form.
-fn broken(handshake: &Handshake) -> ProofError {
-    let expected = handshake.expected().unwrap_or(Step::Hello);
-    ProofError::Here(HandshakeError::Malformed { expected })
-}
-
-/// The connection is lost; perhaps by a close that says why.
-fn lost(error: ConnectionError, handshake: &Handshake) -> ProofError {
-    if let ConnectionError::ApplicationClosed(close) = &error {
-        let code = close.error_code.into_inner();
-        if let Some(told) = HandshakeError::decode(code, &close.reason, handshake.local()) {
-            return ProofError::There(told);
+/// Why the handshake is over; perhaps by a close that says it.
+fn failed(error: ChannelError, handshake: &Handshake) -> ProofError {
+    match error {
+        ChannelError::Broken => {
+            let expected = handshake.expected().unwrap_or(Step::Hello);
+            ProofError::Here(HandshakeError::Malformed { expected })
+        }
+        ChannelError::Lost { error, told } => {
+            let told =
+                told.and_then(|(code, detail)| HandshakeError::decode(code, &detail, handshake.local()));
+            told.map_or(ProofError::Lost(error), ProofError::There)
         }
     }
-    ProofError::Lost(error)
 }
