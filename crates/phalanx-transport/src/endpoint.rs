@@ -288,7 +288,15 @@ impl Endpoint {
         .map_err(failed)?;
         let tcp = seams.network.tcp().map(|tcp| {
             let links = TcpLinks::new(&config, seams.spawn.clone());
-            Arc::new(TcpSide::new(tcp, listener, local_addr, &tls.over_tcp, &config, links))
+            Arc::new(TcpSide::new(
+                tcp,
+                listener,
+                local_addr,
+                &tls.over_tcp,
+                &config,
+                seams.entropy.clone(),
+                links,
+            ))
         });
         let (half_open, prover) = (Mutex::default(), Arc::new(prover));
         let dialler =
@@ -386,6 +394,11 @@ impl Endpoint {
             return None;
         }
         Some(incoming)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn dialler(&self) -> &Dialler {
+        &self.0.dialler
     }
 
     #[cfg(test)]

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
-use crate::network::{Network, Received, Transmit, UdpSocket, Unreachable, Writable};
+use crate::network::{Network, Received, Tcp, Transmit, UdpSocket, Unreachable, Writable};
 use crate::network_tokio::TokioNetwork;
 
 /// Real sockets; what nobody said can be heard on them, and nothing goes through while they are mute.
@@ -30,6 +30,11 @@ impl Liar {
         self.mute.store(true, Ordering::SeqCst);
     }
 
+    /// From now on all goes through.
+    pub(crate) fn unmute(&self) {
+        self.mute.store(false, Ordering::SeqCst);
+    }
+
     /// What a host says whose process is dead.
     pub(crate) fn say_dead(&self, address: SocketAddr) {
         self.forge.try_send(address).unwrap();
@@ -39,6 +44,10 @@ impl Liar {
 impl Network for Liar {
     fn bind(&self, listen: SocketAddr) -> io::Result<Arc<dyn UdpSocket>> {
         Ok(Arc::new(LyingSocket { real: TokioNetwork.bind(listen)?, liar: self.clone() }))
+    }
+
+    fn tcp(&self) -> Option<Arc<dyn Tcp>> {
+        TokioNetwork.tcp()
     }
 }
 

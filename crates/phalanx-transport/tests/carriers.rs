@@ -67,6 +67,11 @@ macro_rules! on_every_carrier {
                 }
 
                 #[tokio::test]
+                async fn websocket() {
+                    body(over(TransportKind::WebSocket).await).await;
+                }
+
+                #[tokio::test]
                 async fn memory() {
                     body(in_memory()).await;
                 }

@@ -148,7 +148,7 @@ impl Dialler {
         };
         let secured = tcp.connect(address, kind).await?;
         let _turn = proving.lock().await;
-        Ok(self.prover.dialled_tcp(secured, canonical(address), &tcp.links).await?)
+        Ok(self.prover.dialled_tcp(secured, &tcp.links).await?)
     }
 }
 
@@ -156,3 +156,6 @@ impl Dialler {
 fn is_of_the_way(error: &DialError) -> bool {
     matches!(error, DialError::Unreachable { .. } | DialError::TimedOut | DialError::Lost(_))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use phalanx_base::{Boot, Lane, Role};
+use phalanx_base::{Boot, Lane, Role, TransportKind};
 
 use crate::close::{CloseReason, LinkLost};
 use crate::mux::carrier::{Halves, MuxCarrier};
@@ -150,6 +150,16 @@ impl Link {
     #[must_use]
     pub fn id(&self) -> LinkId {
         self.0.id
+    }
+
+    /// What carries it; `None` in memory.
+    #[must_use]
+    pub fn transport(&self) -> Option<TransportKind> {
+        match &self.0.carrier {
+            Carrier::Quic(_) => Some(TransportKind::Quic),
+            Carrier::Mux(mux) => Some(mux.transport()),
+            Carrier::Memory(_) => None,
+        }
     }
 
     /// Where the peer is now; `None` in memory.

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use phalanx_base::Lane;
+use phalanx_base::{Lane, TransportKind};
 use tokio::time::timeout;
 
 use super::pipe::{InwardEnd, Pipe, WriteRefused};
@@ -16,12 +16,13 @@ use super::shared::Shared;
 use super::windows::DATAGRAM_BYTES_MAX;
 use crate::close::{CloseReason, LinkLost};
 use crate::link::{DatagramError, GIVEN_UP, StreamError};
+use crate::tcp::Route;
 
 /// A proven connection. Streams hold it too: when the last of them and the link are dropped, the link closes.
 #[derive(Debug)]
 pub(crate) struct MuxCarrier {
     shared: Arc<Shared>,
-    remote: SocketAddr,
+    route: Route,
 }
 
 impl Drop for MuxCarrier {
@@ -34,8 +35,8 @@ impl Drop for MuxCarrier {
 pub(crate) type Halves = (MuxSend, MuxRecv);
 
 impl MuxCarrier {
-    pub(super) fn new(shared: Arc<Shared>, remote: SocketAddr) -> Self {
-        Self { shared, remote }
+    pub(super) fn new(shared: Arc<Shared>, route: Route) -> Self {
+        Self { shared, route }
     }
 
     pub(crate) async fn open(self: &Arc<Self>, lane: Lane) -> Result<Halves, LinkLost> {
@@ -91,7 +92,11 @@ impl MuxCarrier {
     }
 
     pub(crate) fn remote(&self) -> SocketAddr {
-        self.remote
+        self.route.remote
+    }
+
+    pub(crate) fn transport(&self) -> TransportKind {
+        self.route.transport
     }
 
     pub(crate) fn round_trip(&self) -> Duration {

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +19,7 @@ use super::shared::Shared;
 use super::wire::{Content, Transmit};
 use crate::close::LinkLost;
 use crate::handshake::End;
+use crate::tcp::Route;
 
 /// How much is made ready for one write: four TLS records, which is what urgent frames wait for at most.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -39,7 +39,7 @@ const FAREWELL_TIME: Duration = Duration::from_secs(2);
 pub(crate) fn begin<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     io: S,
     end: End,
-    remote: SocketAddr,
+    route: Route,
     config: CoreConfig,
 ) -> (Arc<MuxCarrier>, impl Future<Output = ()> + Send + 'static) {
     let shared = Arc::new(Shared::new(config.streams_max));
@@ -55,7 +55,7 @@ pub(crate) fn begin<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         sleep: Box::pin(sleep_until(now)),
         farewell_at: None,
     };
-    (Arc::new(MuxCarrier::new(shared, remote)), driver.run())
+    (Arc::new(MuxCarrier::new(shared, route)), driver.run())
 }
 
 struct Driver<S> {

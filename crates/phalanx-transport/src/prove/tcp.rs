@@ -1,6 +1,5 @@
 //! The handshake over TLS over TCP.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
@@ -16,32 +15,25 @@ const REFUSAL_TIME: Duration = Duration::from_millis(500);
 
 impl Prover {
     /// Proves a connection that this node dialled.
-    pub(crate) async fn dialled_tcp(
-        &self,
-        secured: Secured,
-        remote: SocketAddr,
-        links: &TcpLinks,
-    ) -> Result<Link, ProofError> {
+    pub(crate) async fn dialled_tcp(&self, secured: Secured, links: &TcpLinks) -> Result<Link, ProofError> {
         let deadline = Instant::now() + self.handshake_timeout;
-        self.prove_tcp(End::Dialler, secured, remote, links, deadline).await
+        self.prove_tcp(End::Dialler, secured, links, deadline).await
     }
 
     /// Takes a connection that came in, until `deadline`; `None`, and a line in the log, when there is no link.
     pub(crate) async fn incoming_tcp(
         &self,
         secured: Secured,
-        remote: SocketAddr,
         links: &TcpLinks,
         deadline: Instant,
     ) -> Option<Link> {
-        self.prove_tcp(End::Acceptor, secured, remote, links, deadline).await.ok()
+        self.prove_tcp(End::Acceptor, secured, links, deadline).await.ok()
     }
 
     async fn prove_tcp(
         &self,
         end: End,
-        Secured { mut io, exporter }: Secured,
-        remote: SocketAddr,
+        Secured { mut io, exporter, route }: Secured,
         links: &TcpLinks,
         deadline: Instant,
     ) -> Result<Link, ProofError> {
@@ -49,8 +41,9 @@ impl Prover {
         let (handshake, outcome) = self.run_over(end, &mut channel, exporter, deadline).await;
         match outcome {
             Ok(Proven { boot, role, wire }) => {
-                let peer = Peer { boot, role, remote: Some(remote), dialled: end == End::Dialler, wire };
-                let carrier = links.begin(io, end, remote, streams_max(self.local.role, role));
+                let peer =
+                    Peer { boot, role, remote: Some(route.remote), dialled: end == End::Dialler, wire };
+                let carrier = links.begin(io, end, route, streams_max(self.local.role, role));
                 Ok(Link::mux(carrier, peer))
             }
             Err(error) => {
@@ -71,7 +64,7 @@ impl Prover {
                     ProofError::There(_) | ProofError::Lost(_) => {}
                 }
                 if end == End::Acceptor {
-                    self.refused(remote, handshake.claimed(), &error);
+                    self.refused(route.remote, handshake.claimed(), &error);
                 }
                 Err(error)
             }

@@ -1,6 +1,5 @@
 //! The links of an endpoint that TCP carries, and the tasks that move their bytes.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use crate::mux::carrier::MuxCarrier;
 use crate::mux::core::CoreConfig;
 use crate::mux::driver;
 use crate::network::ByteStream;
+use crate::tcp::Route;
 
 /// From how many links on the table is searched for those that are gone.
 const SWEEP_MIN: usize = 64;
@@ -62,12 +62,12 @@ impl TcpLinks {
         &self,
         io: Box<dyn ByteStream>,
         end: End,
-        remote: SocketAddr,
+        route: Route,
         streams_max: u16,
     ) -> Arc<MuxCarrier> {
         let Inner { idle_timeout, keep_alive_interval, .. } = *self.0;
         let config = CoreConfig { streams_max, idle_timeout, keep_alive_interval };
-        let (carrier, work) = driver::begin(io, end, remote, config);
+        let (carrier, work) = driver::begin(io, end, route, config);
         self.0.running.send_modify(|running| *running += 1);
         let running = Running(self.0.clone());
         self.0.spawn.spawn(Box::pin(async move {

@@ -4,10 +4,15 @@
 mod links;
 mod side;
 mod sockets;
+mod websocket;
 
 pub(crate) use links::TcpLinks;
 pub(crate) use side::TcpSide;
 pub(crate) use sockets::Sockets;
+
+use std::net::SocketAddr;
+
+use phalanx_base::TransportKind;
 
 use crate::handshake::EXPORTER_BYTES;
 use crate::network::ByteStream;
@@ -16,4 +21,12 @@ use crate::network::ByteStream;
 pub(crate) struct Secured {
     pub(crate) io: Box<dyn ByteStream>,
     pub(crate) exporter: Option<[u8; EXPORTER_BYTES]>,
+    pub(crate) route: Route,
+}
+
+/// Where the other end of a connection is, and over what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Route {
+    pub(crate) remote: SocketAddr,
+    pub(crate) transport: TransportKind,
 }

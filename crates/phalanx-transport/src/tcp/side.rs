@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use phalanx_base::TransportKind;
+use phalanx_base::{Entropy, TransportKind};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ConnectionCommon, ServerConfig};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::{Secured, TcpLinks};
+use super::websocket::{self, Side, WebSocketStream};
+use super::{Route, Secured, TcpLinks};
 use crate::close::LinkLost;
 use crate::endpoint::{DialError, EndpointConfig};
 use crate::handshake::{EXPORTER_BYTES, EXPORTER_LABEL};
@@ -33,6 +34,7 @@ pub(crate) struct TcpSide {
     server: Arc<ServerConfig>,
     client_tls: Arc<ClientConfig>,
     client_websocket: Arc<ClientConfig>,
+    entropy: Arc<dyn Entropy>,
     pub(crate) links: TcpLinks,
 }
 
@@ -43,6 +45,7 @@ impl TcpSide {
         local_addr: SocketAddr,
         tls: &TlsOverTcp,
         config: &EndpointConfig,
+        entropy: Arc<dyn Entropy>,
         links: TcpLinks,
     ) -> Self {
         let offered = [(ALPN, config.listen_tls), (ALPN_HTTP, config.listen_websocket)];
@@ -55,6 +58,7 @@ impl TcpSide {
             server: tls.server(&offered),
             client_tls: tls.client(ALPN),
             client_websocket: tls.client(ALPN_HTTP),
+            entropy,
             links,
         }
     }
@@ -96,8 +100,8 @@ impl TcpSide {
         prover: Arc<Prover>,
     ) -> Option<Link> {
         let deadline = Instant::now() + prover.handshake_timeout;
-        match timeout_at(deadline, self.secure(io)).await {
-            Ok(Ok(secured)) => prover.incoming_tcp(secured, remote, &self.links, deadline).await,
+        match timeout_at(deadline, self.secure(io, remote)).await {
+            Ok(Ok(secured)) => prover.incoming_tcp(secured, &self.links, deadline).await,
             // A scanner, most likely. Too cheap to make for more than this.
             Ok(Err(error)) => {
                 tracing::debug!(%remote, %error, "an incoming TCP connection came to nothing");
@@ -111,12 +115,20 @@ impl TcpSide {
     }
 
     /// Sets up TLS, and WebSocket over it where the dialler wants that.
-    async fn secure(&self, io: Box<dyn ByteStream>) -> io::Result<Secured> {
-        let stream = TlsAcceptor::from(self.server.clone()).accept(io).await?;
+    async fn secure(&self, io: Box<dyn ByteStream>, remote: SocketAddr) -> io::Result<Secured> {
+        let mut stream = TlsAcceptor::from(self.server.clone()).accept(io).await?;
         let (_, session) = stream.get_ref();
         let (exporter, protocol) = (export(&**session), session.alpn_protocol().map(<[u8]>::to_vec));
         match protocol.as_deref() {
-            Some(ALPN) => Ok(Secured { io: Box::new(stream), exporter }),
+            Some(ALPN) => {
+                let route = Route { remote, transport: TransportKind::Tls };
+                Ok(Secured { io: Box::new(stream), exporter, route })
+            }
+            Some(ALPN_HTTP) => {
+                websocket::accept(&mut stream).await?;
+                let io = Box::new(WebSocketStream::new(stream, Side::Server));
+                Ok(Secured { io, exporter, route: Route { remote, transport: TransportKind::WebSocket } })
+            }
             // Without a protocol it is some other program.
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a protocol that is not ours")),
         }
@@ -126,24 +138,30 @@ impl TcpSide {
     pub(crate) async fn connect(
         &self,
         address: SocketAddr,
-        kind: TransportKind,
+        transport: TransportKind,
     ) -> Result<Secured, DialError> {
         let address = canonical(address);
         let unreachable = |error: io::Error| DialError::Unreachable { address, why: error.to_string() };
         let io = self.tcp.connect(self.from, address).await.map_err(unreachable)?;
         let lost = |error: io::Error| DialError::Lost(LinkLost::Carrier(error.to_string()));
-        let client = match kind {
+        let client = match transport {
             TransportKind::WebSocket => &self.client_websocket,
             TransportKind::Quic | TransportKind::Tls => &self.client_tls,
         };
         let name = ServerName::try_from(SERVER_NAME).map_err(|error| lost(io::Error::other(error)))?;
-        let stream = TlsConnector::from(client.clone()).connect(name, io).await.map_err(lost)?;
+        let mut stream = TlsConnector::from(client.clone()).connect(name, io).await.map_err(lost)?;
         let (_, session) = stream.get_ref();
         let exporter = export(&**session);
         if session.alpn_protocol() != client.alpn_protocols.first().map(Vec::as_slice) {
             return Err(lost(io::Error::other("whoever answers there speaks another protocol")));
         }
-        Ok(Secured { io: Box::new(stream), exporter })
+        let route = Route { remote: address, transport };
+        if transport != TransportKind::WebSocket {
+            return Ok(Secured { io: Box::new(stream), exporter, route });
+        }
+        websocket::request(&mut stream, address, &*self.entropy).await.map_err(lost)?;
+        let io = Box::new(WebSocketStream::new(stream, Side::Client(self.entropy.clone())));
+        Ok(Secured { io, exporter, route })
     }
 }
 
