@@ -1,10 +1,10 @@
-//! Dialling: addresses become sockets, sockets become links.
+//! Dialling: addresses become places, places become links.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 
 use futures_util::future::BoxFuture;
-use phalanx_base::{Address, AddressList, Host, NodeId, TransportKind};
+use phalanx_base::{Address, AddressList, Host, NodeId};
 use phalanx_discovery::Resolver;
 use phalanx_jobs::{Dial, Spawn, Target, WorkerService};
 use phalanx_transport::{CloseReason, DialError};
@@ -15,29 +15,28 @@ use crate::environment::Environment;
 use crate::error::ConnectError;
 use crate::mesh::dial;
 use crate::node::Node;
+use crate::place::Place;
 use crate::setup::stored;
 use crate::store::Store;
 
 /// How many sockets one address may stand for.
 const SOCKETS_PER_ADDRESS_MAX: usize = 8;
 
-/// Whether this version can dial an address: one that asks for another transport is another place.
-pub(crate) fn can_dial(address: &Address) -> bool {
-    matches!(address.transport(), None | Some(TransportKind::Quic))
+/// The place of an address, where that is an IP address.
+pub(crate) fn place(address: &Address) -> Option<Place> {
+    address.socket_addr().map(|socket| Place { socket, transport: address.transport() })
 }
 
-/// The sockets of an address; a name that cannot be resolved has none, nor has an address that cannot be dialled.
-pub(crate) async fn sockets(address: &Address, resolver: &dyn Resolver) -> Vec<SocketAddr> {
-    if !can_dial(address) {
-        return Vec::new();
-    }
+/// The places of an address; a name that cannot be resolved has none.
+pub(crate) async fn places(address: &Address, resolver: &dyn Resolver) -> Vec<Place> {
+    let place = |ip| {
+        let socket = SocketAddr::new(ip, address.port());
+        Place { socket, transport: address.transport() }
+    };
     match address.host() {
-        Host::Ip(ip) => vec![SocketAddr::new(*ip, address.port())],
+        Host::Ip(ip) => vec![place(*ip)],
         Host::Name(name) => match resolver.resolve(name).await {
-            Ok(found) => {
-                let found = found.into_iter().take(SOCKETS_PER_ADDRESS_MAX);
-                found.map(|ip| SocketAddr::new(ip, address.port())).collect()
-            }
+            Ok(found) => found.into_iter().take(SOCKETS_PER_ADDRESS_MAX).map(place).collect(),
             Err(error) => {
                 tracing::warn!(%address, %error, "an address cannot be resolved");
                 Vec::new()
@@ -47,7 +46,7 @@ pub(crate) async fn sockets(address: &Address, resolver: &dyn Resolver) -> Vec<S
 }
 
 /// Says in the log why a dial has failed, as loudly as it deserves.
-pub(crate) fn log_failure(socket: SocketAddr, error: &DialError) {
+pub(crate) fn log_failure(place: Place, error: &DialError) {
     match error {
         DialError::Unreachable { .. }
         | DialError::TimedOut
@@ -56,9 +55,9 @@ pub(crate) fn log_failure(socket: SocketAddr, error: &DialError) {
         | DialError::Busy
         | DialError::Lost(_)
         | DialError::Refused(CloseReason::Duplicate | CloseReason::Shutdown | CloseReason::Dropped) => {
-            tracing::debug!(%socket, %error, "a dial failed");
+            tracing::debug!(%place, %error, "a dial failed");
         }
-        _ => tracing::warn!(%socket, %error, "a dial was refused"),
+        _ => tracing::warn!(%place, %error, "a dial was refused"),
     }
 }
 
@@ -68,14 +67,11 @@ pub(crate) async fn connect(
     resolver: &dyn Resolver,
     address: &Address,
 ) -> Result<NodeId, ConnectError> {
-    if !can_dial(address) {
-        return Err(ConnectError::Transport { address: address.clone() });
-    }
     let mut last = ConnectError::Unresolved { address: address.clone() };
-    for socket in sockets(address, resolver).await {
-        match dial(node.clone(), socket).await {
+    for place in places(address, resolver).await {
+        match dial(node.clone(), place).await {
             (_, Ok(peer)) => return Ok(peer),
-            (_, Err(error)) => last = ConnectError::Dial { socket, error },
+            (_, Err(error)) => last = ConnectError::Dial { socket: place.socket, error },
         }
     }
     Err(last)
@@ -105,10 +101,10 @@ impl Dial for WorkerDial {
         Box::pin(async move {
             let Some(node) = node else { return false };
             for address in &target.addresses {
-                for socket in sockets(address, resolver.as_ref()).await {
-                    match dial(node.clone(), socket).await {
+                for place in places(address, resolver.as_ref()).await {
+                    match dial(node.clone(), place).await {
                         (_, Ok(_)) => return true,
-                        (_, Err(error)) => log_failure(socket, &error),
+                        (_, Err(error)) => log_failure(place, &error),
                     }
                 }
             }
@@ -140,7 +136,7 @@ impl WorkerPeers {
             tokio::select! {
                 biased;
                 Some(()) = self.found.next() => {
-                    let found: Vec<Address> = self.found.sockets().into_iter().map(Address::from).collect();
+                    let found: Vec<Address> = self.found.places().into_iter().map(Address::from).collect();
                     let newest = AddressList::new(found.iter().take(AddressList::LENGTH_MAX).cloned());
                     worker.discovered(found).await;
                     if let Ok(newest) = newest

@@ -2,7 +2,6 @@
 //! what it, or another one, has found before.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::dial::can_dial;
+use crate::place::Place;
 
 /// How often a strategy is asked once a node is connected, so that the halves of a cluster meet.
 const REFRESH_WHEN_CONNECTED: Duration = Duration::from_secs(30);
@@ -158,13 +157,16 @@ impl Found {
         Some(())
     }
 
-    /// Every socket that a strategy has found when it last succeeded, each once, the first strategy's first. What this
-    /// version cannot dial is left out.
-    pub(crate) fn sockets(&self) -> Vec<SocketAddr> {
-        let mut all: Vec<SocketAddr> = Vec::new();
+    /// Every place that a strategy has found when it last succeeded, the first strategy's first. A socket with several
+    /// transports is one place, where a dial tries them in turn.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        let mut all: Vec<Place> = Vec::new();
         for candidate in self.sets.values().flatten() {
-            if can_dial(&candidate.address) && !all.contains(&candidate.socket) {
-                all.push(candidate.socket);
+            let transport = candidate.address.transport();
+            match all.iter_mut().find(|place| place.socket == candidate.socket) {
+                Some(place) if place.transport != transport => place.transport = None,
+                Some(_) => {}
+                None => all.push(Place { socket: candidate.socket, transport }),
             }
         }
         all
@@ -245,9 +247,11 @@ async fn is_lost(connected: &mut watch::Receiver<bool>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
     use std::sync::{Arc, Mutex};
     use tokio::sync::Notify;
 
+    use phalanx_base::{Address, TransportKind};
     use phalanx_discovery::Candidate;
     use phalanx_transport::SystemEntropy;
 
@@ -303,7 +307,7 @@ mod tests {
             while self.found.views()[0].lookups < lookups || self.found.views()[1].lookups == 0 {
                 self.found.next().await.unwrap();
             }
-            self.found.sockets().iter().map(|socket| socket.port()).collect()
+            self.found.places().iter().map(|place| place.socket.port()).collect()
         }
     }
 
@@ -344,5 +348,21 @@ mod tests {
         let start = tokio::time::Instant::now();
         bench.after(6).await;
         assert!(start.elapsed() > Duration::from_secs(2 * 22), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_socket_with_several_transports_is_one_place() {
+        let socket = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        let candidate = |port, transport| {
+            let address = Address::from(Place { socket: socket(port), transport });
+            Candidate { address, socket: socket(port) }
+        };
+        let (tls, websocket) = (Some(TransportKind::Tls), Some(TransportKind::WebSocket));
+        let found = [candidate(1, tls), candidate(1, websocket), candidate(2, tls), candidate(3, None)];
+        let (_sender, answers) = mpsc::channel(1);
+        let sets = BTreeMap::from([(0, found.into_iter().collect())]);
+        let found = Found { answers, sets, views: Vec::new() };
+        let place = |port, transport| Place { socket: socket(port), transport };
+        assert_eq!(found.places(), [place(1, None), place(2, tls), place(3, None)]);
     }
 }

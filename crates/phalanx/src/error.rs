@@ -63,14 +63,6 @@ pub enum ConnectError {
     /// The address is not one.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// The address asks for a transport that this version does not dial.
-    #[error(
-        "{address} asks for a transport that this version does not dial: leave it out, or write transport=quic"
-    )]
-    Transport {
-        /// The address.
-        address: Address,
-    },
     /// The name in the address has no IP address.
     #[error("{address} cannot be resolved: check the name, or give an IP address")]
     Unresolved {

@@ -26,12 +26,15 @@ mod news;
 mod node;
 mod operator;
 mod owners;
+mod place;
 mod setup;
 mod severed;
 mod spawn;
 mod store;
 mod tables;
 mod user_threads;
+#[cfg(test)]
+mod without_udp_tests;
 mod worker;
 
 pub use choosing::{SubmitError, Workforce};

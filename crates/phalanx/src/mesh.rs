@@ -20,9 +20,10 @@ use phalanx_transport::DialError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::dial::{can_dial, log_failure, sockets};
+use crate::dial::{log_failure, place, places};
 use crate::discovery::{Found, StrategyView};
 use crate::node::{LostWorker, Node};
+use crate::place::Place;
 
 /// How often the mesh looks whether somebody is missing.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -92,7 +93,7 @@ pub(crate) struct Mesh {
     resolver: Arc<dyn Resolver>,
     found: Found,
     view: watch::Receiver<Arc<ClusterView>>,
-    sockets: BTreeMap<SocketAddr, Socket>,
+    sockets: BTreeMap<Place, Socket>,
     lost_workers: mpsc::Receiver<LostWorker>,
     names_at: Instant,
     tell_at: Instant,
@@ -106,7 +107,7 @@ pub(crate) struct MeshTold {
     pub(crate) discovery: watch::Sender<Arc<DiscoveryView>>,
 }
 
-pub(crate) type Dialled = (SocketAddr, Result<NodeId, DialError>);
+pub(crate) type Dialled = (Place, Result<NodeId, DialError>);
 
 impl Mesh {
     pub(crate) fn new(
@@ -133,9 +134,9 @@ impl Mesh {
             if lookups.is_empty() && Instant::now() >= self.names_at && !names.is_empty() {
                 lookups.push(look_up(names.clone(), self.resolver.clone()));
             }
-            for socket in self.due(DIALS_MAX.saturating_sub(dials.len())) {
+            for place in self.due(DIALS_MAX.saturating_sub(dials.len())) {
                 let node = self.node.clone();
-                dials.push(async move { dial(node, socket).await });
+                dials.push(async move { dial(node, place).await });
             }
             self.tell();
             tokio::select! {
@@ -150,16 +151,16 @@ impl Mesh {
     }
 
     fn handle_found(&mut self) {
-        let listed = self.found.sockets();
+        let listed = self.found.places();
         let unlisted_until = Instant::now() + UNLISTED_KEPT;
-        for (socket, known) in &mut self.sockets {
-            if known.until.is_none() && !known.is_member && !listed.contains(socket) {
+        for (place, known) in &mut self.sockets {
+            if known.until.is_none() && !known.is_member && !listed.contains(place) {
                 known.until = Some(unlisted_until);
             }
         }
-        for socket in listed {
-            if self.sockets.len() < DISCOVERED_MAX || self.sockets.contains_key(&socket) {
-                self.learn(socket).until = None;
+        for place in listed {
+            if self.sockets.len() < DISCOVERED_MAX || self.sockets.contains_key(&place) {
+                self.learn(place).until = None;
             }
         }
     }
@@ -179,8 +180,8 @@ impl Mesh {
                 continue;
             }
             for address in &entry.addresses {
-                match address.socket_addr().filter(|_| can_dial(address)) {
-                    Some(socket) => self.learn_member(socket, &entry.node),
+                match place(address) {
+                    Some(place) => self.learn_member(place, &entry.node),
                     None => names.push((address.clone(), entry.node.clone())),
                 }
             }
@@ -188,22 +189,22 @@ impl Mesh {
         names
     }
 
-    fn handle_names(&mut self, found: Vec<(SocketAddr, NodeId)>) {
+    fn handle_names(&mut self, found: Vec<(Place, NodeId)>) {
         self.names_at = Instant::now() + NAMES_INTERVAL;
-        for (socket, node) in found {
-            self.learn_member(socket, &node);
+        for (place, node) in found {
+            self.learn_member(place, &node);
         }
     }
 
-    fn learn_member(&mut self, socket: SocketAddr, node: &NodeId) {
-        let known = self.learn(socket);
+    fn learn_member(&mut self, place: Place, node: &NodeId) {
+        let known = self.learn(place);
         known.node = Some(node.clone());
         known.is_member = true;
         known.until = None;
     }
 
-    fn learn(&mut self, socket: SocketAddr) -> &mut Socket {
-        self.sockets.entry(socket).or_insert_with(|| Socket {
+    fn learn(&mut self, place: Place) -> &mut Socket {
+        self.sockets.entry(place).or_insert_with(|| Socket {
             node: None,
             pause: PAUSE_MIN,
             due_at: Instant::now(),
@@ -230,8 +231,8 @@ impl Mesh {
         let view = DiscoveryView {
             strategies: self.found.views().to_vec(),
             sockets: shown
-                .map(|(socket, known)| SocketView {
-                    socket: *socket,
+                .map(|(place, known)| SocketView {
+                    socket: place.socket,
                     node: known.node.clone(),
                     error: known.error.clone(),
                 })
@@ -254,12 +255,12 @@ impl Mesh {
             let (node, pause, due_at) = (Some(lost.node), PAUSE_MIN, now + WORKER_PAUSE);
             let (dialling, is_member, error) = (false, false, None);
             let new = Socket { node, pause, due_at, dialling, until, is_member, error };
-            self.sockets.entry(lost.socket).or_insert(new);
+            self.sockets.entry(lost.socket.into()).or_insert(new);
         }
     }
 
     /// The sockets to dial now: nobody who is linked, nobody twice at one time.
-    fn due(&mut self, room: usize) -> Vec<SocketAddr> {
+    fn due(&mut self, room: usize) -> Vec<Place> {
         let now = Instant::now();
         self.sockets.retain(|_, known| known.dialling || known.until.is_none_or(|until| now < until));
         let view = self.view.borrow();
@@ -275,19 +276,19 @@ impl Mesh {
             .collect();
         busy.insert(self.node.boot.node.clone());
         let mut due = Vec::new();
-        for (socket, known) in &mut self.sockets {
+        for (place, known) in &mut self.sockets {
             let reached = known.node.as_ref().is_some_and(|node| links.has(node) || busy.contains(node));
             if due.len() < room && !known.dialling && known.due_at <= now && !reached && !forgotten(known) {
                 known.dialling = true;
                 busy.extend(known.node.clone());
-                due.push(*socket);
+                due.push(*place);
             }
         }
         due
     }
 
-    fn handle_dialled(&mut self, (socket, result): Dialled) {
-        let Some(known) = self.sockets.get_mut(&socket) else { return };
+    fn handle_dialled(&mut self, (place, result): Dialled) {
+        let Some(known) = self.sockets.get_mut(&place) else { return };
         known.dialling = false;
         match result {
             // A worker that was found is looked for no more.
@@ -299,7 +300,7 @@ impl Mesh {
             }
             Err(DialError::Myself) => known.node = Some(self.node.boot.node.clone()),
             Err(error) => {
-                log_failure(socket, &error);
+                log_failure(place, &error);
                 known.error = Some(error.to_string());
                 known.pause = (known.pause * 2).min(PAUSE_MAX);
             }
@@ -309,17 +310,17 @@ impl Mesh {
 }
 
 /// The sockets of members that are known by name.
-async fn look_up(names: Vec<(Address, NodeId)>, resolver: Arc<dyn Resolver>) -> Vec<(SocketAddr, NodeId)> {
+async fn look_up(names: Vec<(Address, NodeId)>, resolver: Arc<dyn Resolver>) -> Vec<(Place, NodeId)> {
     let mut found = Vec::new();
     for (address, node) in names {
-        let sockets = sockets(&address, resolver.as_ref()).await;
-        found.extend(sockets.into_iter().map(|socket| (socket, node.clone())));
+        let places = places(&address, resolver.as_ref()).await;
+        found.extend(places.into_iter().map(|place| (place, node.clone())));
     }
     found
 }
 
-pub(crate) async fn dial(node: Arc<Node>, socket: SocketAddr) -> Dialled {
-    let dialled = node.endpoint.dial(socket).await;
+pub(crate) async fn dial(node: Arc<Node>, place: Place) -> Dialled {
+    let dialled = place.dial(&node.endpoint).await;
     if let Err(DialError::Stale { known }) = &dialled {
         node.end_as_stale(*known);
     }
@@ -328,5 +329,5 @@ pub(crate) async fn dial(node: Arc<Node>, socket: SocketAddr) -> Dialled {
         node.adopt(link);
         peer
     });
-    (socket, result)
+    (place, result)
 }

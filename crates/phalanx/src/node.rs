@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use phalanx_base::{Boot, Generation, NodeId, Role};
+use phalanx_base::{Boot, Generation, NodeId, Role, TransportKind};
 use phalanx_jobs::{Accepted, Carrier, ControlService, Operation, Spawn, Stream, WorkerService, accept};
 use phalanx_transport::{CloseReason, Endpoint, Link, LinkLost, Peer};
 use tokio::sync::mpsc;
@@ -103,7 +103,9 @@ impl Node {
         if let Some(control) = &self.control {
             let left = matches!(lost, LinkLost::ClosedByPeer(CloseReason::Shutdown));
             control.service.link_lost(&peer.boot.node, carrier.id(), left).await;
-            if let (Role::Worker, Some(socket)) = (peer.role, peer.remote)
+            // Over TCP the socket of a worker that dialled is none that it listens on.
+            if let (Role::Worker, Some(socket), Some(TransportKind::Quic)) =
+                (peer.role, peer.remote, link.transport())
                 && was_cut(&lost)
             {
                 // The worker dials too, so that one whom this queue has no room for is found as well.

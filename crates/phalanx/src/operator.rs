@@ -13,14 +13,13 @@ use phalanx_base::{Address, Boot, Generation, Lane, NodeId, Role};
 use phalanx_jobs::wire::Frame;
 use phalanx_jobs::{CarrierLost, FrameSink, Stream};
 use phalanx_transport::{
-    AdmitAll, CloseReason, Endpoint, FrameCaps, FrameReceiver, FrameSender, Link, LocalNode, Secret,
-    StreamError,
+    AdmitAll, CloseReason, Endpoint, EndpointConfig, FrameCaps, FrameReceiver, FrameSender, Link, LocalNode,
+    Secret, StreamError,
 };
 use tokio::sync::{Mutex, mpsc};
 
-use crate::Config;
 use crate::carrier;
-use crate::dial::{can_dial, sockets};
+use crate::dial::places;
 use crate::environment::Environment;
 use crate::error::{ConnectError, StartError};
 
@@ -184,17 +183,18 @@ impl Operator {
         let local = LocalNode { cluster: cluster.to_owned(), boot, role: Role::Operator };
         let mut last = OperatorError::NoAddress;
         for address in addresses {
-            let found = sockets(address, environment.resolver.as_ref()).await;
+            let found = places(address, environment.resolver.as_ref()).await;
             if found.is_empty() {
-                let address = address.clone();
-                last = match can_dial(&address) {
-                    true => ConnectError::Unresolved { address }.into(),
-                    false => ConnectError::Transport { address }.into(),
-                };
+                last = ConnectError::Unresolved { address: address.clone() }.into();
             }
-            for socket in found {
+            for place in found {
+                let socket = place.socket;
                 let endpoint = Endpoint::bind(
-                    Config::default().endpoint,
+                    EndpointConfig {
+                        listen_tls: false,
+                        listen_websocket: false,
+                        ..EndpointConfig::default()
+                    },
                     local.clone(),
                     secret.into(),
                     any_port(socket),
@@ -202,7 +202,7 @@ impl Operator {
                     Arc::new(AdmitAll),
                 )
                 .map_err(StartError::Bind)?;
-                match endpoint.dial(socket).await {
+                match place.dial(&endpoint).await {
                     Ok(link) => return Ok(Self { _endpoint: Arc::new(endpoint), link }),
                     Err(error) => last = ConnectError::Dial { socket, error }.into(),
                 }

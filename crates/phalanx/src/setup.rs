@@ -165,8 +165,13 @@ impl Setup {
         let links = SharedLinks::new(LinkTable::new(boot.node.clone()));
         let seal = self.credential.seal(&self.cluster).map_err(BindError::from)?;
         let cluster_id = ClusterId::derive(&self.cluster, &self.credential).map_err(BindError::from)?;
+        let mut config = self.config.endpoint;
+        if role == Role::Worker {
+            // A worker dials, and where its own socket is nobody is told but over QUIC.
+            (config.listen_tls, config.listen_websocket) = (false, false);
+        }
         let endpoint = Endpoint::bind(
-            self.config.endpoint,
+            config,
             LocalNode { cluster: self.cluster.clone(), boot: boot.clone(), role },
             self.credential,
             listen,
