@@ -41,6 +41,8 @@ pub(crate) struct Setting {
     /// Where all control nodes are, or will be.
     pub(crate) peers: String,
     pub(crate) expected_controls: usize,
+    /// The one transport over which nodes dial each other; `None` for any.
+    pub(crate) transport: Option<String>,
 }
 
 impl Setting {
@@ -51,7 +53,7 @@ impl Setting {
         let path = folder.join("secret");
         fs::write(&path, secret.stdout).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        Self { program, folder: folder.to_owned(), peers: String::new(), expected_controls: 1 }
+        Self { program, folder: folder.to_owned(), peers: String::new(), expected_controls: 1, transport: None }
     }
 }
 
@@ -76,6 +78,9 @@ impl Agent {
                 "form-deadline = \"10m\"".to_owned(),
             ]),
             Role::Worker => lines.push("role = \"worker\"".to_owned()),
+        }
+        if let (Role::Control, Some(transport)) = (role, &setting.transport) {
+            lines.push(format!("advertise = [\"phalanx://{}:7000;transport={transport}\"]", host.ip));
         }
         fs::write(path(".toml"), lines.join("\n")).unwrap();
         let log = File::create(path(".log")).unwrap();

@@ -73,8 +73,7 @@ impl Cluster {
             for _ in 0..*workers {
                 worker += 1;
                 let host = cluster.net.add_host(switch);
-                let agent = Agent::start(&cluster.setting, &format!("worker-{worker}"), Role::Worker, host);
-                cluster.agents.push(agent);
+                cluster.start_worker(&format!("worker-{worker}"), host);
             }
         }
         cluster.until("the control nodes form", PATIENCE, Self::agreed);
@@ -88,6 +87,18 @@ impl Cluster {
         let host = self.hosts[number - 1].clone();
         let agent = Agent::start(&self.setting, &format!("control-{number}"), Role::Control, host);
         self.agents.push(agent);
+    }
+
+    /// Starts a worker on a host.
+    pub(crate) fn start_worker(&mut self, name: &str, host: Host) {
+        self.agents.push(Agent::start(&self.setting, name, Role::Worker, host));
+    }
+
+    /// Lets the nodes that are started from now on dial each other over one transport only.
+    pub(crate) fn ask_for_transport(&mut self, transport: &str) {
+        self.setting.transport = Some(transport.to_owned());
+        let peers = self.setting.peers.split(',').map(|peer| format!("{peer};transport={transport}"));
+        self.setting.peers = peers.collect::<Vec<_>>().join(",");
     }
 
     /// The host of a control node, counted from 1.

@@ -18,3 +18,4 @@ mod one_way;
 mod seen;
 mod start_up;
 mod turn;
+mod without_udp;

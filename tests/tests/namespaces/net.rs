@@ -111,6 +111,11 @@ impl Host {
         ip_in(&self.namespace, &lines);
     }
 
+    /// Lets nothing but TCP from this host to any other, as many firewalls do.
+    pub(crate) fn block_udp(&self) {
+        ip_in(&self.namespace, &["rule add ipproto udp blackhole".to_owned()]);
+    }
+
     /// The end of that.
     pub(crate) fn unmute(&self, to: &[Ipv4Addr]) {
         let lines: Vec<String> = to.iter().map(|ip| format!("route del blackhole {ip}/32")).collect();
