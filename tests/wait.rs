@@ -20,8 +20,9 @@ const LINES_SHOWN: usize = 30;
 ///
 /// # Panics
 /// When it has not after [`DEADLINE`], with the last lines of the log.
-pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
-    within(DEADLINE, what, work).await
+pub fn soon<T>(what: &str, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    // No future around a future: each would hold the work once more.
+    within(DEADLINE, what, work)
 }
 
 /// Waits for some work to end that is much by itself, for so long at most.

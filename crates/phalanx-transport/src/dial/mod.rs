@@ -109,9 +109,12 @@ impl Dialler {
         kind: TransportKind,
         proving: &AsyncMutex<()>,
     ) -> (TransportKind, Result<Link, DialError>) {
+        // A dial is rare, and its future would make each one large that dials somewhere below.
         let outcome = match kind {
-            TransportKind::Quic => self.over_quic(address, proving).await,
-            TransportKind::Tls | TransportKind::WebSocket => self.over_tcp(address, kind, proving).await,
+            TransportKind::Quic => Box::pin(self.over_quic(address, proving)).await,
+            TransportKind::Tls | TransportKind::WebSocket => {
+                Box::pin(self.over_tcp(address, kind, proving)).await
+            }
         };
         (kind, outcome)
     }
