@@ -27,8 +27,9 @@ const BATCH_BYTES: usize = 64 * 1024;
 const COPY_BYTES_MAX: usize = 1024;
 /// How many slices one write takes.
 const SLICES_MAX: usize = 32;
-/// How much is read at a time.
-const READ_BYTES: usize = 64 * 1024;
+/// How much is read at a time: little on a quiet link, of which there may be thousands, and more where that was filled.
+const READ_BYTES_MIN: usize = 4 * 1024;
+const READ_BYTES_MAX: usize = 64 * 1024;
 /// How often reading and writing take turns before other tasks have theirs.
 const TURNS_MAX: usize = 16;
 /// How long a link that is closed here tries to tell the peer, which then closes the connection.
@@ -52,6 +53,7 @@ pub(crate) fn begin<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         outgoing: Outgoing::default(),
         must_flush: false,
         incoming: BytesMut::new(),
+        read_bytes: READ_BYTES_MIN,
         sleep: Box::pin(sleep_until(now)),
         farewell_at: None,
     };
@@ -67,6 +69,8 @@ struct Driver<S> {
     /// Something was written that may still be inside the connection.
     must_flush: bool,
     incoming: BytesMut,
+    /// How large the next buffer is.
+    read_bytes: usize,
     sleep: Pin<Box<Sleep>>,
     /// Until when the peer is told that the link is closed.
     farewell_at: Option<Instant>,
@@ -287,13 +291,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Reads what there is to read; whether there was progress.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
         // A buffer is used up before the next is made: pieces of it are with the users of streams.
-        if self.incoming.capacity() < READ_BYTES / 4 {
-            self.incoming.reserve(READ_BYTES);
+        if self.incoming.capacity() < self.read_bytes / 4 {
+            self.incoming.reserve(self.read_bytes);
         }
+        let room = self.incoming.capacity();
         // A read that is given up has read nothing.
         match pin!(self.io.read_buf(&mut self.incoming)).poll(cx) {
             Poll::Ready(Ok(0)) => self.core.handle_end("the connection ended without a word"),
-            Poll::Ready(Ok(_)) => {
+            Poll::Ready(Ok(read)) => {
+                if read == room {
+                    self.read_bytes = (2 * self.read_bytes).min(READ_BYTES_MAX);
+                } else if read < READ_BYTES_MIN / 4 {
+                    self.read_bytes = READ_BYTES_MIN;
+                }
                 let bytes = self.incoming.split().freeze();
                 self.core.handle_bytes(Instant::now(), bytes);
                 self.handle_events();

@@ -8,6 +8,7 @@ mod diallers;
 mod frames;
 mod limits;
 mod listeners;
+mod over_tcp;
 mod raw;
 mod relay;
 mod victim;

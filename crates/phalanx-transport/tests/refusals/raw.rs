@@ -110,6 +110,20 @@ impl Speaker {
 }
 
 fn client(provider: Arc<CryptoProvider>, alpn: &[u8]) -> ClientConfig {
+    ClientConfig::new(Arc::new(QuicClientConfig::try_from(client_tls(provider, alpn)).unwrap()))
+}
+
+/// What dials over TCP.
+pub(crate) fn tls_client(alpn: &[u8]) -> Arc<rustls::ClientConfig> {
+    Arc::new(client_tls(Arc::new(rustls::crypto::ring::default_provider()), alpn))
+}
+
+/// What listens over TCP.
+pub(crate) fn tls_server(alpn: &[u8]) -> Arc<rustls::ServerConfig> {
+    Arc::new(server_tls(&Arc::new(rustls::crypto::ring::default_provider()), alpn))
+}
+
+fn client_tls(provider: Arc<CryptoProvider>, alpn: &[u8]) -> rustls::ClientConfig {
     let mut tls = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -117,10 +131,14 @@ fn client(provider: Arc<CryptoProvider>, alpn: &[u8]) -> ClientConfig {
         .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
         .with_no_client_auth();
     tls.alpn_protocols = vec![alpn.to_vec()];
-    ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()))
+    tls
 }
 
 fn server(provider: &Arc<CryptoProvider>, alpn: &[u8]) -> ServerConfig {
+    ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server_tls(provider, alpn)).unwrap()))
+}
+
+fn server_tls(provider: &Arc<CryptoProvider>, alpn: &[u8]) -> rustls::ServerConfig {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     let certificate =
         rcgen::CertificateParams::new(vec!["phalanx".into()]).unwrap().self_signed(&key).unwrap();
@@ -132,7 +150,7 @@ fn server(provider: &Arc<CryptoProvider>, alpn: &[u8]) -> ServerConfig {
         .with_single_cert(vec![certificate.into()], key.into())
         .unwrap();
     tls.alpn_protocols = vec![alpn.to_vec()];
-    ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()))
+    tls
 }
 
 /// Takes every certificate, as the real nodes do.
