@@ -75,9 +75,29 @@ const ALLOWED: &[Allowed] = &[
         reason: "the driver's clock, which is tokio's and can be paused",
     },
     Allowed {
-        file: "crates/phalanx-transport/src/prove.rs",
+        file: "crates/phalanx-transport/src/prove/mod.rs",
         word: "Instant::now",
         reason: "the deadline of a proof, on tokio's clock, which can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx-transport/src/prove/tcp.rs",
+        word: "Instant::now",
+        reason: "the deadline of a proof, on tokio's clock, which can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx-transport/src/tcp/side.rs",
+        word: "Instant::now",
+        reason: "the deadline of a proof, on tokio's clock, which can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx-transport/src/dial/mod.rs",
+        word: "Instant::now",
+        reason: "when the next transport is tried, on tokio's clock, which can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx-transport/src/mux/driver.rs",
+        word: "Instant::now",
+        reason: "the driver of the multiplexer, on tokio's clock, which can be paused",
     },
     Allowed {
         file: "crates/phalanx-transport/src/quic/settings.rs",
