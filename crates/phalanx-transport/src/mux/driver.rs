@@ -144,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn handle_mail(&mut self) {
         let mail = self.shared.take_mail();
         for pipe in mail.opened {
-            // There is a place, unless the link is over: whoever opens takes one first.
+            // There is a place, unless the link is over: whoever opens takes one first, and has heard of that.
             if let Some(id) = self.core.handle_open(pipe.lane) {
                 // Nobody else gives numbers.
                 let _ = pipe.id.set(id);
@@ -230,8 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     if let Some(violation) = self.core.violation() {
                         tracing::warn!(%violation, "a peer broke the protocol of its link");
                     }
-                    self.shared.set_lost(lost);
-                    self.pipes.values().for_each(|pipe| pipe.wake_all());
+                    self.lose(lost);
                     self.pipes.clear();
                 }
             }
@@ -323,11 +322,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 }
 
+impl<S> Driver<S> {
+    /// The link is lost: whoever waits hears of it. Streams that were opened a moment ago are in the letter box only; who
+    /// waits for one of those from now on sees by itself that the link is lost.
+    fn lose(&self, lost: LinkLost) {
+        self.shared.set_lost(lost);
+        self.pipes.values().chain(&self.shared.take_mail().opened).for_each(|pipe| pipe.wake_all());
+    }
+}
+
 impl<S> Drop for Driver<S> {
     fn drop(&mut self) {
         // Also where the runtime ends first: nobody is to wait for ever.
-        self.shared.set_lost(LinkLost::Carrier("its task was stopped".to_owned()));
-        self.pipes.values().for_each(|pipe| pipe.wake_all());
+        self.lose(LinkLost::Carrier("its task was stopped".to_owned()));
     }
 }
 
