@@ -125,7 +125,7 @@ async fn proofs_do_not_pass_through_a_relay_over_tcp() {
         let _ = copy_bidirectional(&mut from, &mut to).await;
     };
     let both = async { tokio::join!(dialler.endpoint.dial_over(address, TransportKind::Tls), attack) };
-    let (outcome, ()) = listener.while_listening(both).await;
+    let (outcome, ()) = Box::pin(listener.while_listening(both)).await;
     assert!(outcome.is_err(), "{outcome:?}");
     while listener.heard() == 0 {
         listener.while_listening(tokio::task::yield_now()).await;
