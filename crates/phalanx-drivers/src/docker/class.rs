@@ -7,7 +7,7 @@ use phalanx_jobs::JobClass;
 use phalanx_jobs::wire::TaskId;
 use serde::{Deserialize, Serialize};
 
-pub use crate::output::{LAST_LINE_BYTES_MAX, LAST_LINES, Stream};
+pub use crate::output::{Chunk, Gap, LAST_LINE_BYTES_MAX, LAST_LINES, Stream};
 
 use super::error::DockerError;
 use super::run::Run;
@@ -32,8 +32,11 @@ impl JobClass for Docker {
 /// The bytes of one piece of output, at most: what the daemon sends at one time.
 pub const CHUNK_BYTES_MAX: usize = 32 << 10;
 
-/// How many orphans one answer lists: each takes some hundred bytes of a reply.
+/// How many orphans, containers or images one answer lists: each takes some hundred bytes of a reply.
 pub const ORPHANS_MAX: usize = 1_000;
+
+/// The bytes of a page of output, at most: half of what a reply may have. Each of its chunks counts some bytes more.
+pub const PAGE_BYTES_MAX: usize = 512 << 10;
 
 /// What a task is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,17 +76,6 @@ pub struct Finished {
     pub stderr_bytes: u64,
     /// The daemon's id of the container where it is kept; `None` where it was removed.
     pub kept: Option<String>,
-}
-
-/// A piece of output. Offsets count the bytes of both streams together, in the order in which they came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chunk {
-    /// Of the first byte.
-    pub offset: u64,
-    /// Where it went.
-    pub stream: Stream,
-    /// The bytes: at most [`CHUNK_BYTES_MAX`], not cut at lines.
-    pub bytes: Bytes,
 }
 
 /// How far the pull of an image is: the newest word of the daemon, a few times a second.
@@ -155,6 +147,19 @@ pub enum Ask {
     Orphans,
     /// Remove one of these, by the daemon's id of it.
     Remove(String),
+    /// The output of a task's container from this offset on, while it runs and for a while after.
+    Output {
+        /// Whose container.
+        task: TaskId,
+        /// The first offset.
+        from: u64,
+        /// How many milliseconds to wait when there is nothing yet and more may come. At most twenty seconds.
+        wait_ms: u32,
+    },
+    /// All containers of this worker.
+    Containers,
+    /// The images that are there and that the policy allows.
+    Images,
 }
 
 /// Its answer.
@@ -168,6 +173,58 @@ pub enum Answer {
     Orphans(Vec<Orphan>),
     /// It is gone.
     Removed,
+    /// A part of what the container has written.
+    Output(Page),
+    /// The oldest [`ORPHANS_MAX`] of them.
+    Containers(Vec<Listed>),
+    /// The first [`ORPHANS_MAX`] of them, by their references.
+    Images(Vec<ImageInfo>),
+}
+
+/// A part of what a container has written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// The offsets before the first chunk that the worker does not have any more.
+    pub gap: Option<Gap>,
+    /// What the container has written, without a gap.
+    pub chunks: Vec<Chunk>,
+    /// Where the next page begins.
+    pub next: u64,
+    /// Whether more will come.
+    pub state: OutputState,
+}
+
+/// Whether output goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutputState {
+    /// There is more, or may be.
+    GoesOn,
+    /// The page reaches the end of the output of a container that has ended with this exit code.
+    Ended(i64),
+    /// The page reaches the end of what there is, and the task has ended without an exit code: its own end says why.
+    Over,
+}
+
+/// A container of this worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// The container, and the task that it was made for.
+    pub container: Orphan,
+    /// Whether that task runs; else the container is an orphan indeed.
+    pub has_task: bool,
+}
+
+/// An image that the daemon has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageInfo {
+    /// Its full reference.
+    pub reference: String,
+    /// The daemon's id of it.
+    pub id: String,
+    /// Its bytes on the daemon's disk, what it shares with others included.
+    pub bytes: u64,
+    /// When it was made, in seconds since 1970.
+    pub created_s: u64,
 }
 
 /// A command to run in a container that runs.

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
+use phalanx_jobs::wire::TaskId;
 use phalanx_jobs::{CallError, Reason, TaskError, TaskHandle, WorkerHandle};
 
-use super::class::{Answer, Ask, Docker, Done, Exec, ExecOutput, Finished, Orphan, Stats, Tell, Work};
+use super::class::{
+    Answer, Ask, Docker, Done, Exec, ExecOutput, Finished, ImageInfo, Listed, Orphan, Page, Stats, Tell, Work,
+};
 use super::error::DockerError;
 use super::run::Run;
 
@@ -102,6 +105,47 @@ pub async fn load_bytes(worker: &WorkerHandle, archive: impl Into<Bytes>) -> Res
 pub async fn orphans(worker: &WorkerHandle) -> Result<Vec<Orphan>, ContainerError> {
     match worker.request::<Docker>(Ask::Orphans).await? {
         Answer::Orphans(orphans) => Ok(orphans),
+        _ => Err(CallError::Aborted(Reason::Malformed)),
+    }
+}
+
+/// All containers of a worker, the oldest first.
+///
+/// # Errors
+/// As [`orphans`].
+pub async fn containers(worker: &WorkerHandle) -> Result<Vec<Listed>, ContainerError> {
+    match worker.request::<Docker>(Ask::Containers).await? {
+        Answer::Containers(containers) => Ok(containers),
+        _ => Err(CallError::Aborted(Reason::Malformed)),
+    }
+}
+
+/// The images that a worker's daemon has and that its policy allows, in the order of their references.
+///
+/// # Errors
+/// As [`orphans`].
+pub async fn images(worker: &WorkerHandle) -> Result<Vec<ImageInfo>, ContainerError> {
+    match worker.request::<Docker>(Ask::Images).await? {
+        Answer::Images(images) => Ok(images),
+        _ => Err(CallError::Aborted(Reason::Malformed)),
+    }
+}
+
+/// Reads what the container of a task has written from an offset on, while it runs and for a while after; waits for so long
+/// (twenty seconds at most) when there is nothing yet. The next page begins at [`Page::next`]. Of a container that is not
+/// [attached](super::Run::attached) the newest [`BACKLOG_BYTES_MAX`](super::BACKLOG_BYTES_MAX) are there.
+///
+/// # Errors
+/// [`DockerError::NoSuchOutput`] when the worker does not have it (any more). Asking again changes nothing.
+pub async fn follow(
+    worker: &WorkerHandle,
+    task: &TaskId,
+    from: u64,
+    wait: Duration,
+) -> Result<Page, ContainerError> {
+    let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+    match worker.request::<Docker>(Ask::Output { task: task.clone(), from, wait_ms }).await? {
+        Answer::Output(page) => Ok(page),
         _ => Err(CallError::Aborted(Reason::Malformed)),
     }
 }

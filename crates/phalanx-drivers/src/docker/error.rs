@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::Finished;
+
 /// The longest text of the daemon that an error bears, in bytes.
 const TEXT_BYTES_MAX: usize = 512;
 
@@ -76,6 +78,12 @@ pub enum DockerError {
     /// The worker shuts down.
     #[error("the worker shuts down")]
     ShuttingDown,
+    /// The container has ended so, and was asked for with [`Run::must_succeed`](super::Run::must_succeed).
+    #[error("the container has ended with exit code {}", .0.exit_code)]
+    ExitedBadly(Box<Finished>),
+    /// The worker has no output of this task (any more).
+    #[error("the worker has no output of this task (any more): its last lines are with its end")]
+    NoSuchOutput,
 }
 
 /// Shortens a text of the daemon to what an error may bear.

@@ -1,9 +1,9 @@
 //! The worker's half: takes what the policy allows to the daemon.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bollard::Docker as Api;
 use bollard::query_parameters::{
@@ -15,7 +15,7 @@ use phalanx_jobs::{JobHandler, RequestContext, Signal, TaskContext};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::class::{Answer, Ask, Docker, Done, Exec, Finished, Said, Tell, Work};
+use super::class::{Answer, Ask, Docker, Done, Exec, Finished, OutputState, Said, Tell, Work};
 use super::daemon::{connect, failed, is_absent};
 use super::error::DockerError;
 use super::orders::{Orders, Output, attach};
@@ -23,7 +23,8 @@ use super::orphans::Maker;
 use super::policy::{Permit, Policy, PolicyError};
 use super::removal::Removal;
 use super::run::Run;
-use super::running::Running;
+use super::running::{Ended, Running};
+use super::tasks::{Registered, Tasks};
 use super::{create, exec, images, loading, orphans};
 
 /// The signal that stops a container whose image names none: the daemon's own rule.
@@ -42,24 +43,10 @@ struct Shared {
     maker: Maker,
     /// The daemon, once it has answered and its orphans were looked after.
     api: OnceCell<Api>,
-    /// The names of the containers of the tasks that run.
-    running: Mutex<BTreeMap<TaskId, String>>,
+    tasks: Arc<Tasks>,
     made: AtomicU64,
     /// Where containers are removed whose tasks were dropped.
     runtime: Handle,
-}
-
-/// A task among those that run, until it is dropped.
-struct Registered {
-    shared: Arc<Shared>,
-    task: TaskId,
-    container: String,
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.task);
-    }
 }
 
 impl Containers {
@@ -86,7 +73,7 @@ impl Containers {
             policy,
             maker,
             api: OnceCell::new(),
-            running: Mutex::default(),
+            tasks: Arc::default(),
             made: AtomicU64::new(0),
             runtime: Handle::current(),
         };
@@ -123,9 +110,19 @@ impl JobHandler<Docker> for Containers {
                 exec::stats(shared.api().await?, &container).await.map(Answer::Stats)
             }
             Ask::Orphans => {
-                orphans::list(shared.api().await?, &shared.maker, &shared.names()).await.map(Answer::Orphans)
+                let (api, containers) = (shared.api().await?, shared.tasks.containers());
+                orphans::list(api, &shared.maker, &containers).await.map(Answer::Orphans)
             }
             Ask::Remove(container) => Box::pin(shared.remove(container)).await,
+            Ask::Output { task, from, wait_ms } => {
+                let backlog = shared.tasks.backlog(&task).ok_or(DockerError::NoSuchOutput)?;
+                Ok(Answer::Output(backlog.page(from, Duration::from_millis(wait_ms.into())).await))
+            }
+            Ask::Containers => {
+                let (api, containers) = (shared.api().await?, shared.tasks.containers());
+                orphans::list_all(api, &shared.maker, &containers).await.map(Answer::Containers)
+            }
+            Ask::Images => images::list(shared.api().await?, &shared.policy).await.map(Answer::Images),
         }
     }
 }
@@ -166,27 +163,20 @@ impl Shared {
     }
 
     fn container(&self, task: &TaskId) -> Result<String, DockerError> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.get(task).cloned().ok_or(DockerError::NotRunning)
+        self.tasks.container(task).ok_or(DockerError::NotRunning)
     }
 
-    fn names(&self) -> BTreeSet<String> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-
-    fn register(self: &Arc<Self>, task: &TaskId) -> Registered {
+    fn register(&self, task: &TaskId, waits: bool) -> Registered {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let container = format!("phalanx-{}-{number}", self.maker.boot);
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.insert(task.clone(), container.clone());
-        Registered { shared: self.clone(), task: task.clone(), container }
+        self.tasks.register(task, format!("phalanx-{}-{number}", self.maker.boot), waits)
     }
 
     async fn run(self: &Arc<Self>, cx: &TaskContext<Docker>, run: Run) -> Result<Finished, DockerError> {
         let (shared, tells_output, keeps) = (self.clone(), run.output_events, run.keep);
+        let (is_attached, must_succeed) = (run.attached, run.must_succeed);
         let checked = cx.blocking(move || shared.policy.check(&run).map(|permit| (run, permit))).await;
         let (run, permit) = checked.map_err(|error| DockerError::Invalid(error.to_string()))??;
-        let registered = self.register(cx.id());
+        let registered = self.register(cx.id(), is_attached);
         let api = self.api().await?;
         let removal = Removal::new(api, &registered.container, keeps, &self.runtime);
         let start = Box::pin(self.start(cx, api, &registered.container, run, permit));
@@ -197,13 +187,15 @@ impl Shared {
                 return Err(error);
             }
         };
-        let running = Running::new(cx, orders, output).away_max(self.policy.daemon_away_max);
+        let backlog = &*registered.backlog;
+        let running = Running::new(cx, orders, output, backlog).away_max(self.policy.daemon_away_max);
         let running =
             if tells_output { running.telling(self.policy.event_bytes_per_second_max) } else { running };
-        let mut finished = Box::pin(running.run()).await?;
+        let Ended { mut finished, was_told_to_stop } = Box::pin(running.run()).await?;
         finished.kept = keeps.then_some(id);
         removal.now().await;
-        Ok(finished)
+        backlog.close(OutputState::Ended(finished.exit_code));
+        if must_succeed && !was_told_to_stop { succeeded(cx, finished).await } else { Ok(finished) }
     }
 
     /// Makes a container and starts it. Its output is attached to before, so that nothing of it is missing.
@@ -266,7 +258,7 @@ impl Shared {
 
     async fn remove(&self, container: String) -> Result<Answer, DockerError> {
         let api = self.api().await?;
-        let orphans = orphans::list(api, &self.maker, &self.names()).await?;
+        let orphans = orphans::list(api, &self.maker, &self.tasks.containers()).await?;
         // Only by its whole id, and only one of this worker's own.
         if !orphans.iter().any(|orphan| orphan.container == container) {
             return Err(DockerError::NoSuchContainer(super::error::shortened(&container)));
@@ -274,6 +266,19 @@ impl Shared {
         orphans::remove(api, &container).await?;
         Ok(Answer::Removed)
     }
+}
+
+/// A container that must succeed has failed with any other exit code. How is in the task's own log then: whoever supervises it
+/// sees no more of it.
+async fn succeeded(cx: &TaskContext<Docker>, finished: Finished) -> Result<Finished, DockerError> {
+    if finished.exit_code == 0 {
+        return Ok(finished);
+    }
+    for line in &finished.last_lines {
+        cx.log(line).await;
+    }
+    cx.log(format!("the container has ended with exit code {}", finished.exit_code)).await;
+    Err(DockerError::ExitedBadly(Box::new(finished)))
 }
 
 /// Absent may be the image, or a network or volume: the daemon's words say which.

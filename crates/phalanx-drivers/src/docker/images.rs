@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use bollard::Docker as Api;
 use bollard::errors::Error;
-use bollard::models::CreateImageInfo;
-use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::models::{CreateImageInfo, ImageSummary};
+use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptions};
 use futures_util::StreamExt;
 use phalanx_jobs::TaskContext;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::class::{Docker, Progress, Said};
+use super::class::{Docker, ImageInfo, ORPHANS_MAX, Progress, Said};
 use super::daemon::{failed, is_absent};
 use super::error::{DockerError, shortened};
 use super::policy::Policy;
@@ -43,6 +43,27 @@ pub(super) async fn id(api: &Api, image: &Reference) -> Result<Option<String>, D
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// The images that are there and that the policy allows, each under each of its references, in their order.
+pub(super) async fn list(api: &Api, policy: &Policy) -> Result<Vec<ImageInfo>, DockerError> {
+    let images = api.list_images(None::<ListImagesOptions>).await.map_err(failed)?;
+    let mut listed: Vec<ImageInfo> = images.into_iter().flat_map(|image| infos(image, policy)).collect();
+    listed.sort_by(|one, other| one.reference.cmp(&other.reference));
+    listed.truncate(ORPHANS_MAX);
+    Ok(listed)
+}
+
+fn infos(image: ImageSummary, policy: &Policy) -> Vec<ImageInfo> {
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or_default();
+    let names = image.repo_tags.iter().chain(&image.repo_digests);
+    let allowed = names.filter_map(|name| policy.image(name).ok()).map(|reference| ImageInfo {
+        reference: reference.to_string(),
+        id: image.id.clone(),
+        bytes: unsigned(image.size),
+        created_s: unsigned(image.created),
+    });
+    allowed.collect()
 }
 
 /// Pulls an image, and tells how far it is.

@@ -10,6 +10,7 @@
 //! containers, options of volume drivers, settings of the kernel). What a policy can open is named there one by one, with
 //! what it gives away.
 
+mod backlog;
 mod class;
 mod client;
 mod create;
@@ -28,15 +29,23 @@ mod reference;
 mod removal;
 mod run;
 mod running;
+mod tasks;
 
 pub use class::{
-    Answer, Ask, CHUNK_BYTES_MAX, Chunk, Docker, Done, Exec, ExecOutput, Finished, LAST_LINE_BYTES_MAX,
-    LAST_LINES, ORPHANS_MAX, Orphan, Progress, Said, Stats, Stream, Tell, Work,
+    Answer, Ask, CHUNK_BYTES_MAX, Chunk, Docker, Done, Exec, ExecOutput, Finished, Gap, ImageInfo,
+    LAST_LINE_BYTES_MAX, LAST_LINES, Listed, ORPHANS_MAX, Orphan, OutputState, PAGE_BYTES_MAX, Page,
+    Progress, Said, Stats, Stream, Tell, Work,
 };
-pub use client::{Container, ContainerError, ImageError, load, load_bytes, orphans, pull, remove, run};
+pub use client::{
+    Container, ContainerError, ImageError, containers, follow, images, load, load_bytes, orphans, pull,
+    remove, run,
+};
 pub use error::DockerError;
 pub use exec::EXEC_OUTPUT_BYTES_MAX;
 pub use handler::Containers;
 pub use limits::Limits;
 pub use policy::{Access, OnOrphans, Policy, PolicyError};
-pub use run::{ARGUMENTS_MAX, Mount, MountSource, PARTS_MAX, Port, Protocol, Pull, Run, TEXT_BYTES_MAX};
+pub use run::{
+    ARGUMENTS_MAX, BACKLOG_BYTES_MAX, Mount, MountSource, PARTS_MAX, Port, Protocol, Pull, Run,
+    TEXT_BYTES_MAX,
+};

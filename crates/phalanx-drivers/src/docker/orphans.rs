@@ -10,7 +10,7 @@ use bollard::Docker as Api;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::ListContainersOptions;
 
-use super::class::{ORPHANS_MAX, Orphan};
+use super::class::{Listed, ORPHANS_MAX, Orphan};
 use super::create::{LABEL_BOOT, LABEL_CLUSTER, LABEL_KEPT, LABEL_TASK, LABEL_WORKER};
 use super::daemon::{failed, is_absent};
 use super::error::DockerError;
@@ -111,9 +111,28 @@ pub(super) async fn list(
     let all = find(api, maker).await?.into_iter();
     let mut orphans: Vec<Orphan> =
         all.filter(|found| !running.contains(&found.name)).map(|found| found.orphan).collect();
-    orphans.sort_by(|one, other| (one.created_s, &one.container).cmp(&(other.created_s, &other.container)));
+    orphans.sort_by(|one, other| age(one).cmp(&age(other)));
     orphans.truncate(ORPHANS_MAX);
     Ok(orphans)
+}
+
+/// All containers of this worker, the oldest first. `running` has the names of those whose tasks run.
+pub(super) async fn list_all(
+    api: &Api,
+    maker: &Maker,
+    running: &BTreeSet<String>,
+) -> Result<Vec<Listed>, DockerError> {
+    let all = find(api, maker).await?.into_iter();
+    let mut listed: Vec<Listed> = all
+        .map(|found| Listed { has_task: running.contains(&found.name), container: found.orphan })
+        .collect();
+    listed.sort_by(|one, other| age(&one.container).cmp(&age(&other.container)));
+    listed.truncate(ORPHANS_MAX);
+    Ok(listed)
+}
+
+fn age(orphan: &Orphan) -> (u64, &str) {
+    (orphan.created_s, &orphan.container)
 }
 
 /// Removes a container, killed first where it runs. One that is gone is as good.

@@ -12,6 +12,10 @@ pub const ARGUMENTS_MAX: usize = 4_096;
 /// The bytes of all texts of one run together, at most: what fits a message beside the rest.
 pub const TEXT_BYTES_MAX: usize = 512 << 10;
 
+/// The bytes of the output of one container that its worker keeps for whoever asks, the newest: what a person scrolls back
+/// through, and two pages on their way to whoever is attached.
+pub const BACKLOG_BYTES_MAX: usize = 1 << 20;
+
 /// How many mounts and how many ports one container has, at most: more than any image describes.
 pub const PARTS_MAX: usize = 64;
 
@@ -105,6 +109,12 @@ pub struct Run {
     pub keep: bool,
     /// Whether its output is told as events; else only the last lines are.
     pub output_events: bool,
+    /// Whether it waits for whoever [follows](super::follow) it, so that no output is lost: when [`BACKLOG_BYTES_MAX`] of it
+    /// are unread it cannot write more, until nobody has asked for half a minute.
+    pub attached: bool,
+    /// Whether any exit code of its own but 0 is a failure of its task, as
+    /// [`DockerError::ExitedBadly`](super::DockerError::ExitedBadly).
+    pub must_succeed: bool,
 }
 
 impl Run {
@@ -128,6 +138,8 @@ impl Run {
             privileged: false,
             keep: false,
             output_events: true,
+            attached: false,
+            must_succeed: false,
         }
     }
 
@@ -240,6 +252,21 @@ impl Run {
     #[must_use]
     pub fn without_output_events(mut self) -> Self {
         self.output_events = false;
+        self
+    }
+
+    /// Lets it wait for whoever [follows](super::follow) it, so that no output is lost.
+    #[must_use]
+    pub fn attached(mut self) -> Self {
+        self.attached = true;
+        self
+    }
+
+    /// Makes an end with another exit code than 0 a failure of its task, such as for a job that restarts what has failed. Not
+    /// when it was told to stop. Its last lines and its exit code are in the task's own log then.
+    #[must_use]
+    pub fn must_succeed(mut self) -> Self {
+        self.must_succeed = true;
         self
     }
 }

@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use phalanx_jobs::{CommandReply, EmitError, Signal as TaskSignal, TaskContext};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
+use super::backlog::Backlog;
 use super::class::{CHUNK_BYTES_MAX, Chunk, Docker, Finished, Said, Stream, Tell};
 use super::daemon::{failed, is_absent};
 use super::error::DockerError;
@@ -28,7 +29,7 @@ const STOP_MARGIN: Duration = Duration::from_secs(2);
 /// How often a container is killed that does not end, and how often a lost daemon is looked for.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// How long the last output may take after the end.
+/// How long each piece of the last output may take after the end.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// The exit code of who was killed.
@@ -55,6 +56,13 @@ struct Written {
     tail: Tail,
 }
 
+/// How it has ended.
+pub(super) struct Ended {
+    pub(super) finished: Finished,
+    /// Whether that was asked for.
+    pub(super) was_told_to_stop: bool,
+}
+
 /// A container that runs, as its task sees it.
 pub(super) struct Running<'a> {
     cx: &'a TaskContext<Docker>,
@@ -66,6 +74,7 @@ pub(super) struct Running<'a> {
     budget: Budget,
     tells_output: bool,
     written: Written,
+    backlog: &'a Backlog,
 }
 
 /// What woke the task.
@@ -78,13 +87,24 @@ enum Woken {
     Again,
 }
 
+/// What the container writes next; with a reader, once he has room for it. Cancellation safe.
+async fn next(backlog: &Backlog, output: &mut Output) -> Option<Result<LogOutput, Error>> {
+    backlog.room().await;
+    output.next().await
+}
+
 /// The instant at which such a sleep would end; it never sleeps.
 fn after(duration: Duration) -> Instant {
     sleep(duration).deadline()
 }
 
 impl<'a> Running<'a> {
-    pub(super) fn new(cx: &'a TaskContext<Docker>, orders: Orders, output: Output) -> Self {
+    pub(super) fn new(
+        cx: &'a TaskContext<Docker>,
+        orders: Orders,
+        output: Output,
+        backlog: &'a Backlog,
+    ) -> Self {
         let mut ticks = interval(Duration::from_millis(1_000 / TICKS_PER_SECOND));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -97,6 +117,7 @@ impl<'a> Running<'a> {
             budget: Budget::new(0),
             tells_output: false,
             written: Written::default(),
+            backlog,
         }
     }
 
@@ -114,7 +135,7 @@ impl<'a> Running<'a> {
     }
 
     /// Goes on until the container has ended. Dropping the future leaves it alone.
-    pub(super) async fn run(mut self) -> Result<Finished, DockerError> {
+    pub(super) async fn run(mut self) -> Result<Ended, DockerError> {
         loop {
             match self.woken().await {
                 Woken::Signal(None) => return Err(DockerError::ShuttingDown),
@@ -165,7 +186,7 @@ impl<'a> Running<'a> {
                 Daemon::There { output: None, exit } => Woken::Exit(exit.next().await),
                 Daemon::There { output: Some(output), exit } => tokio::select! {
                     biased;
-                    output = output.next() => Woken::Output(output),
+                    output = next(self.backlog, output) => Woken::Output(output),
                     exit = exit.next() => Woken::Exit(exit),
                 },
             }
@@ -240,6 +261,7 @@ impl<'a> Running<'a> {
         let offset = written.stdout_bytes + written.stderr_bytes;
         let end = offset + bytes.len() as u64;
         written.tail.push(stream, &bytes);
+        self.backlog.push(stream, &bytes);
         match stream {
             Stream::Stdout => written.stdout_bytes += bytes.len() as u64,
             Stream::Stderr => written.stderr_bytes += bytes.len() as u64,
@@ -278,28 +300,21 @@ impl<'a> Running<'a> {
         let _ = self.orders.kill(&self.orders.stop_signal).await;
     }
 
-    async fn finish(mut self, exit_code: i64) -> Result<Finished, DockerError> {
+    async fn finish(mut self, exit_code: i64) -> Result<Ended, DockerError> {
         if let Daemon::There { output: Some(output), .. } = &mut self.daemon {
             let mut rest = std::mem::replace(output, Box::pin(futures_util::stream::empty()));
-            let drain = async {
-                while let Some(Ok(piece)) = rest.next().await {
-                    self.tell_output(piece).await?;
-                }
-                Ok(())
-            };
-            timeout(DRAIN_MAX, drain).await.unwrap_or(Ok(()))?;
+            // Its reader may need longer, and is waited for as before.
+            while let Ok(Some(Ok(piece))) = timeout(DRAIN_MAX, rest.next()).await {
+                self.backlog.room().await;
+                self.tell_output(piece).await?;
+            }
         }
         self.tell_skipped().await?;
         let oom_killed = self.was_oom_killed(exit_code).await;
         let Written { stdout_bytes, stderr_bytes, tail } = self.written;
-        Ok(Finished {
-            exit_code,
-            oom_killed,
-            last_lines: tail.into_lines(),
-            stdout_bytes,
-            stderr_bytes,
-            kept: None,
-        })
+        let last_lines = tail.into_lines();
+        let finished = Finished { exit_code, oom_killed, last_lines, stdout_bytes, stderr_bytes, kept: None };
+        Ok(Ended { finished, was_told_to_stop: self.kill_at.is_some() })
     }
 
     /// What the daemon says. It learns of a lack of memory beside the exit: where something was killed, and not from here, it

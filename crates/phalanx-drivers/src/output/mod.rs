@@ -3,6 +3,7 @@
 mod budget;
 mod tail;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use budget::{Budget, TICKS_PER_SECOND};
@@ -21,4 +22,24 @@ pub enum Stream {
     Stdout,
     /// Standard error.
     Stderr,
+}
+
+/// A piece of output. Offsets count the bytes of both streams together, in the order in which they were read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// Of the first byte.
+    pub offset: u64,
+    /// Where it went.
+    pub stream: Stream,
+    /// The bytes: at most 32 KiB, not cut at lines.
+    pub bytes: Bytes,
+}
+
+/// Offsets that are not there any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The first offset.
+    pub from: u64,
+    /// The offset behind the last.
+    pub to: u64,
 }

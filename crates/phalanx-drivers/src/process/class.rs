@@ -8,7 +8,7 @@ use phalanx_jobs::JobClass;
 use phalanx_jobs::wire::TaskId;
 use serde::{Deserialize, Serialize};
 
-pub use crate::output::{LAST_LINE_BYTES_MAX, LAST_LINES, Stream};
+pub use crate::output::{Chunk, Gap, LAST_LINE_BYTES_MAX, LAST_LINES, Stream};
 
 /// The job class of programs: a task is one run of one program.
 #[derive(Debug)]
@@ -247,17 +247,6 @@ pub struct InForce {
     pub others: Means,
 }
 
-/// A piece of output. Offsets count the bytes of both streams together, in the order in which they were read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chunk {
-    /// Of the first byte.
-    pub offset: u64,
-    /// Where it went.
-    pub stream: Stream,
-    /// The bytes: at most 32 KiB, not cut at lines.
-    pub bytes: Bytes,
-}
-
 /// What a running program's task tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Said {
@@ -390,15 +379,6 @@ pub enum LogState {
     /// The page reaches the end of what there is, and what wrote it is gone without a word: the machine has failed, or
     /// somebody has killed the supervisor.
     Lost,
-}
-
-/// Offsets that a log does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gap {
-    /// The first offset.
-    pub from: u64,
-    /// The offset behind the last.
-    pub to: u64,
 }
 
 /// What can go wrong.
