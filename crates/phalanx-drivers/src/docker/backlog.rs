@@ -51,6 +51,7 @@ struct State {
     asked_at: Instant,
     /// Whether what is unread stays.
     waits: bool,
+    has_begun: bool,
     over: Option<OutputState>,
 }
 
@@ -102,9 +103,10 @@ impl State {
             page.next += bytes.len() as u64;
             page.chunks.push(Chunk { offset, stream, bytes });
         }
-        if let Some(over) = self.over {
-            page.state = over;
-        }
+        page.state = self.over.unwrap_or(match self.has_begun {
+            true => OutputState::GoesOn,
+            false => OutputState::Begins,
+        });
         page
     }
 }
@@ -121,8 +123,21 @@ fn now() -> Instant {
 impl Backlog {
     /// An empty one. Where the container waits, what is unread stays until nobody asks any more.
     pub(super) fn new(waits: bool) -> Self {
-        let (pieces, asked_at) = (VecDeque::new(), now());
-        Self(watch::Sender::new(State { pieces, cost: 0, end: 0, read: 0, asked_at, waits, over: None }))
+        Self(watch::Sender::new(State {
+            pieces: VecDeque::new(),
+            cost: 0,
+            end: 0,
+            read: 0,
+            asked_at: now(),
+            waits,
+            has_begun: false,
+            over: None,
+        }))
+    }
+
+    /// The container runs.
+    pub(super) fn begin(&self) {
+        self.0.send_modify(|state| state.has_begun = true);
     }
 
     /// Adds output.
@@ -157,7 +172,8 @@ impl Backlog {
         });
     }
 
-    /// What there is from an offset on; waits for so long where there is nothing yet. Cancellation safe.
+    /// What there is from an offset on; waits for so long where there is nothing yet, and of a container that has not begun for
+    /// its begin. Cancellation safe.
     pub(super) async fn page(&self, from: u64, wait: Duration) -> Page {
         self.0.send_modify(|state| {
             state.asked_at = now();
@@ -165,7 +181,9 @@ impl Backlog {
             state.make_room();
         });
         let mut changes = self.0.subscribe();
-        let has_more = |state: &State| state.end > from || state.over.is_some();
+        let had_begun = changes.borrow().has_begun;
+        let has_more =
+            |state: &State| state.end > from || state.over.is_some() || state.has_begun != had_begun;
         // At the end of the wait there is an empty page.
         let _ = timeout(wait.min(WAIT_MAX), changes.wait_for(has_more)).await;
         self.0.borrow().page(from)
@@ -209,6 +227,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
             runtime.unwrap().block_on(async {
                 let backlog = Backlog::new(waits);
+                backlog.begin();
                 let (mut written, mut from) = (0_u64, 0);
                 for (is_stderr, length, then) in steps {
                     let stream = if is_stderr { Stream::Stderr } else { Stream::Stdout };
@@ -256,6 +275,11 @@ mod tests {
         let backlog = Backlog::new(false);
         let (page, ()) = tokio::join!(backlog.page(0, WAIT_MAX), async {
             sleep(Duration::from_secs(1)).await;
+            backlog.begin();
+        });
+        assert_eq!((page.next, page.state), (0, OutputState::GoesOn));
+        let (page, ()) = tokio::join!(backlog.page(0, WAIT_MAX), async {
+            sleep(Duration::from_secs(1)).await;
             backlog.push(Stream::Stderr, b"late");
         });
         assert_eq!((page.next, page.state), (4, OutputState::GoesOn));
@@ -267,6 +291,6 @@ mod tests {
         assert_eq!((page.chunks.len(), page.state), (0, OutputState::Over));
         let began = Instant::now();
         let beyond = Backlog::new(false).page(9, Duration::from_secs(60)).await;
-        assert_eq!((began.elapsed(), beyond.next, beyond.state), (WAIT_MAX, 9, OutputState::GoesOn));
+        assert_eq!((began.elapsed(), beyond.next, beyond.state), (WAIT_MAX, 9, OutputState::Begins));
     }
 }

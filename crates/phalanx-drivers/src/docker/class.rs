@@ -203,6 +203,8 @@ pub enum OutputState {
     Ended(i64),
     /// The page reaches the end of what there is, and the task has ended without an exit code: its own end says why.
     Over,
+    /// The container has not been started yet: its image may be on its way.
+    Begins,
 }
 
 /// A container of this worker.

@@ -188,6 +188,7 @@ impl Shared {
             }
         };
         let backlog = &*registered.backlog;
+        backlog.begin();
         let running = Running::new(cx, orders, output, backlog).away_max(self.policy.daemon_away_max);
         let running =
             if tells_output { running.telling(self.policy.event_bytes_per_second_max) } else { running };
