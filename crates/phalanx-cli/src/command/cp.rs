@@ -68,7 +68,7 @@ impl Arguments {
                 };
                 let to = path_here(&to, from.name());
                 let calls = self.target.calls().await?;
-                vec![get(&calls, node, &from, &to, &bars).await]
+                vec![get(&calls, node, &from, &to, self.recursive, &bars).await?]
             }
             (Place::Here(_), Place::Here(_)) => {
                 return Err(Failure::usage("both are here: write one of them as NODE:ROOT/PATH"));
@@ -89,12 +89,6 @@ fn check_source(from: &Path, recursive: bool) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{} is a folder: copy it with -r", from.display())));
     }
     Ok(())
-}
-
-fn client(calls: &Calls, node: &NodeId, bar: &Bar) -> FilesClient {
-    let bar = bar.clone();
-    FilesClient::new(calls.worker(node))
-        .progress(move |progress| bar.tell(progress.bytes, progress.bytes_total))
 }
 
 /// Sends to one worker, or to many at one time, for whom the source is read once.
@@ -128,12 +122,28 @@ async fn send(calls: &Calls, from: &Path, to: &There, bars: &Bars) -> Result<Vec
     Ok(copied.collect())
 }
 
-async fn get(calls: &Calls, node: &NodeId, from: &There, to: &PathBuf, bars: &Bars) -> Copied {
+async fn get(
+    calls: &Calls,
+    node: &NodeId,
+    from: &There,
+    to: &PathBuf,
+    recursive: bool,
+    bars: &Bars,
+) -> Result<Copied, Failure> {
     let bar = bars.bar(node.as_str());
+    let telling = bar.clone();
+    let client = FilesClient::new(calls.worker(node))
+        .progress(move |progress| telling.tell(progress.bytes, progress.bytes_total));
+    let client = if recursive { client } else { client.files_only() };
     let began = Instant::now();
-    let outcome = client(calls, node, &bar).get(&from.root, &from.path, to).await;
+    let outcome = client.get(&from.root, &from.path, to).await;
     bar.finish();
-    Copied { node: node.clone(), outcome, took: Instant::now() - began }
+    match outcome {
+        Err(FilesClientError::IsFolder) => {
+            Err(Failure::usage(format!("{node}:{}/{} is a folder: copy it with -r", from.root, from.path)))
+        }
+        outcome => Ok(Copied { node: node.clone(), outcome, took: Instant::now() - began }),
+    }
 }
 
 /// Says what became of each, and fails unless all is well.

@@ -56,6 +56,9 @@ fn files_and_folders_are_copied_both_ways() {
     assert!(refused.err.contains("-r"), "{refused:?}");
     cluster.ask(&["cp", "-r", "site", "worker-1:box/"]).ends_with(0);
     assert!(is_same(&place.path("site/sub/image"), &place.path("box/site/sub/image")));
+    let refused = cluster.ask(&["cp", "worker-1:box/site", "back"]).ends_with(2);
+    assert!(refused.err.contains("worker-1:box/site is a folder: copy it with -r"), "{refused:?}");
+    assert!(!place.path("back").exists(), "nothing was got");
     cluster.ask(&["cp", "-r", "worker-1:box/site", "back"]).ends_with(0);
     assert_eq!(fs::read_to_string(place.path("back/index")).unwrap(), "page");
 

@@ -43,6 +43,9 @@ pub enum FilesClientError {
         /// What was said last.
         why: String,
     },
+    /// A single file was wanted, and there is a folder. Nothing was got.
+    #[error("it is a folder: get it with all that is in it, or name a file in it")]
+    IsFolder,
 }
 
 /// How one try ended without success.
@@ -76,6 +79,8 @@ pub(super) struct Call {
     pub(super) root: String,
     pub(super) path: String,
     pub(super) tell: Option<Tell>,
+    /// Whether a folder is got too.
+    pub(super) takes_folders: bool,
     /// How far the best try has come.
     pub(super) best: u64,
 }
@@ -96,6 +101,7 @@ pub struct FilesClient {
     worker: WorkerHandle,
     patience: Duration,
     tell: Option<Tell>,
+    takes_folders: bool,
 }
 
 impl FilesClient {
@@ -103,7 +109,7 @@ impl FilesClient {
     #[must_use]
     pub fn new(worker: WorkerHandle) -> Self {
         let options = CallOptions { deadline: QUESTION_MAX, ..CallOptions::default() };
-        Self { worker: worker.with(options), patience: PATIENCE, tell: None }
+        Self { worker: worker.with(options), patience: PATIENCE, tell: None, takes_folders: true }
     }
 
     /// How long a call goes on without getting farther, when links are lost or the worker starts again; 60 seconds unless
@@ -111,6 +117,13 @@ impl FilesClient {
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Gets no folders, only files.
+    #[must_use]
+    pub fn files_only(mut self) -> Self {
+        self.takes_folders = false;
         self
     }
 
@@ -193,6 +206,7 @@ impl FilesClient {
             root: root.to_owned(),
             path: path.to_owned(),
             tell: self.tell.clone(),
+            takes_folders: self.takes_folders,
             best: 0,
         }
     }

@@ -36,6 +36,9 @@ async fn get_with(
     name: &RelativePath,
 ) -> Result<Receipt, Ended> {
     let manifest = list(task).await?;
+    if manifest.is_folder() && !call.takes_folders {
+        return Err(Ended::Finally(FilesClientError::IsFolder));
+    }
     let arrival = open(call, folder, name, manifest).await?;
     let arrival = agree(task, arrival).await?;
     call.best = call.best.max(arrival.offset());
