@@ -38,7 +38,7 @@ enum Command {
         #[command(flatten)]
         format: FormatArguments,
     },
-    /// Label a node anew
+    /// Label a node anew, for good or until it starts again
     Label(label::Label),
     /// Let a worker take tasks again
     #[command(after_help = "Example: phalanx node ready camera-7")]

@@ -120,3 +120,32 @@ fn a_worker_is_stopped_with_a_deadline() {
     let idle = cluster.ask(&["node", "drain", "worker-1"]).ends_with(0);
     assert!(idle.err.contains("there was no task"), "{idle:?}");
 }
+
+/// The labels of the worker, as the control node knows them.
+fn labels(cluster: &Cluster<'_>) -> String {
+    let described = cluster.ask(&["node", "describe", "worker-1", "-o", "json"]).json();
+    described["worker"]["labels"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn labels_for_good_outlive_the_worker_and_others_do_not() {
+    let place = Place::new();
+    let mut cluster = Cluster::start(&place);
+    cluster.ask(&["node", "label", "worker-1", "gpu"]).ends_with(0);
+    let both = cluster.ask(&["node", "label", "worker-1", "zone=a", "group-"]).ends_with(0);
+    assert_eq!(both.out, "core,gpu,zone;zone=a\n", "the second one builds on the first");
+    let passing = cluster.ask(&["node", "label", "worker-1", "night", "--until-restart"]).ends_with(0);
+    assert_eq!(passing.out, "core,gpu,zone;zone=a,night\n");
+    cluster.restart_worker(&place);
+    eventually("the new start has those for good, and no others", || {
+        (labels(&cluster) == "core,gpu,zone;zone=a").then_some(())
+    });
+    cluster.ask(&["node", "label", "worker-1", "--reset"]).ends_with(0);
+    assert_eq!(labels(&cluster), "core,gpu,zone;zone=a", "until the next start");
+    cluster.restart_worker(&place);
+    eventually("the new start has its configuration's", || {
+        (labels(&cluster) == "core;group=a").then_some(())
+    });
+    cluster.ask(&["node", "label", "worker-1"]).ends_with(2);
+    cluster.ask(&["node", "label", "worker-1", "--reset", "gpu"]).ends_with(2);
+}

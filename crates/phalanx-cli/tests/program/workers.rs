@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use rustix::process::Signal;
+
 use crate::agents::{Agent, Place, Said, eventually};
 
 /// What the worker allows; `PLACE` is the folder of the test.
@@ -48,6 +50,14 @@ impl<'a> Cluster<'a> {
         let cluster = Self { control, worker, listen };
         eventually("the worker is listed", || (cluster.status() == "ready").then_some(()));
         cluster
+    }
+
+    /// Kills the worker, and starts it again.
+    pub(crate) fn restart_worker(&mut self, place: &'a Place) {
+        self.worker.signal(Signal::KILL);
+        self.worker.end();
+        self.worker = another(place, "worker-1", &self.listen);
+        eventually("the worker is there again", || (self.status() == "ready").then_some(()));
     }
 
     /// Asks the control node.

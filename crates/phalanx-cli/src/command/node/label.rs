@@ -9,21 +9,28 @@ use phalanx_base::{Item, ItemError, LabelsError};
 use serde_json::json;
 
 use crate::exit::Failure;
-use crate::output::{Format, FormatArguments, print, print_json};
+use crate::output::{Format, FormatArguments, json as forms, print, print_json};
 use crate::target::Target;
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "A key is set where a label has it, else in a label of its own name: zone=a makes zone;zone=a, which the selectors zone and \
-zone=a meet. 'core;group=a' sets the key of the label core. The labels hold until the node starts again.
+zone=a meet. 'core;group=a' sets the key of the label core. The labels hold over starts of the node, before what its own \
+configuration says, until --reset; with --until-restart until it starts again.
 Example: phalanx node label camera-7 gpu zone=a spot-"
 )]
 pub(crate) struct Label {
     /// The node
     node: NodeId,
     /// NAME, KEY=VALUE, 'NAME;KEY=VALUE', and each with a - behind it (and without a value) to take it away
-    #[arg(required = true, value_name = "CHANGE")]
+    #[arg(required_unless_present = "reset", value_name = "CHANGE")]
     changes: Vec<Change>,
+    /// Only until the node starts again
+    #[arg(long)]
+    until_restart: bool,
+    /// Take back all labels that were given for good: from its next start on the node has those of its configuration
+    #[arg(long, conflicts_with_all = ["changes", "until_restart"])]
+    reset: bool,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -32,10 +39,19 @@ pub(crate) struct Label {
 
 impl Label {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let worker = self.target.calls().await?.worker(&self.node);
+        let (mut client, calls) = self.target.both().await?;
+        if self.reset {
+            client.set_labels(self.node.clone(), None).await?;
+            return forms::done(self.format.output, &json!({"node": self.node.as_str(), "reset": true}));
+        }
+        let worker = calls.worker(&self.node);
         let before = worker.labels().await?;
         let labels = self.changes.iter().try_fold(before, |labels, change| change.apply(labels));
         let labels = labels.map_err(Failure::usage)?;
+        if !self.until_restart {
+            client.set_labels(self.node.clone(), Some(labels.clone())).await?;
+        }
+        // Whoever hosts it does so too a moment later: now, so that the next command sees it.
         worker.set_labels(labels.clone()).await?;
         match self.format.output {
             Format::Json => print_json(&json!({"node": self.node.as_str(), "labels": labels.to_string()})),
