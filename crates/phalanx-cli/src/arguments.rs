@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::command::class;
 #[cfg(feature = "files")]
 use crate::command::cp;
+#[cfg(feature = "docker")]
+use crate::command::docker;
 #[cfg(feature = "process")]
 use crate::command::exec;
 #[cfg(feature = "kv")]
@@ -44,6 +46,9 @@ pub(crate) enum Command {
     /// Copy files and folders to workers and from them
     #[cfg(feature = "files")]
     Cp(cp::Arguments),
+    /// Run containers at workers, and look after them and their images
+    #[cfg(feature = "docker")]
+    Docker(Box<docker::Arguments>),
     /// Ship code to workers while they run, and call it there
     #[cfg(feature = "wasm")]
     Class(class::Arguments),
@@ -77,7 +82,13 @@ mod tests {
     use super::*;
 
     /// The help of every command that the default features have.
-    #[cfg(all(feature = "kv", feature = "files", feature = "process", not(feature = "wasm")))]
+    #[cfg(all(
+        feature = "kv",
+        feature = "files",
+        feature = "process",
+        not(feature = "wasm"),
+        not(feature = "docker")
+    ))]
     #[test]
     fn the_command_line_is_sound_and_its_help_is_recorded() {
         let mut command = Arguments::command().term_width(100);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-#[cfg(feature = "process")]
+#[cfg(any(feature = "process", feature = "docker"))]
 use phalanx::TaskError;
 use phalanx::{CallError, Reason};
 use phalanx_operator::{AskError, ConnectError, FailureKind};
@@ -23,7 +23,7 @@ pub(crate) enum Exit {
     /// Whoever answers does not let this user in.
     Denied,
     /// A program that ran elsewhere has ended with this code: it becomes that of this program.
-    #[cfg(feature = "process")]
+    #[cfg(any(feature = "process", feature = "docker"))]
     Program(u8),
 }
 
@@ -35,7 +35,7 @@ impl Exit {
             Self::NotFound => 3,
             Self::Unreachable => 4,
             Self::Denied => 5,
-            #[cfg(feature = "process")]
+            #[cfg(any(feature = "process", feature = "docker"))]
             Self::Program(code) => code,
         }
     }
@@ -71,13 +71,13 @@ impl Failure {
     }
 
     /// Whether the code is that of another program.
-    #[cfg(feature = "process")]
+    #[cfg(any(feature = "process", feature = "docker"))]
     pub(crate) fn is_of_program(&self) -> bool {
         matches!(self.exit, Exit::Program(_))
     }
 
     /// The same words with another code.
-    #[cfg(feature = "process")]
+    #[cfg(any(feature = "process", feature = "docker"))]
     pub(crate) fn with(self, exit: Exit) -> Self {
         Self { exit, ..self }
     }
@@ -158,6 +158,13 @@ impl OwnWord for phalanx_drivers::process::ProcessError {
     }
 }
 
+#[cfg(feature = "docker")]
+impl OwnWord for phalanx_drivers::docker::DockerError {
+    fn words(&self) -> String {
+        self.to_string()
+    }
+}
+
 #[cfg(feature = "wasm")]
 impl OwnWord for phalanx_drivers::wasm::WasmError {
     fn words(&self) -> String {
@@ -182,9 +189,19 @@ impl<E: OwnWord> From<CallError<E>> for Failure {
     }
 }
 
-#[cfg(feature = "process")]
-impl From<TaskError<phalanx_drivers::process::ProcessError>> for Failure {
-    fn from(error: TaskError<phalanx_drivers::process::ProcessError>) -> Self {
+#[cfg(feature = "docker")]
+impl From<phalanx_drivers::docker::ImageError> for Failure {
+    fn from(error: phalanx_drivers::docker::ImageError) -> Self {
+        match error {
+            phalanx_drivers::docker::ImageError::Start(error) => error.into(),
+            phalanx_drivers::docker::ImageError::Task(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(any(feature = "process", feature = "docker"))]
+impl<E: OwnWord> From<TaskError<E>> for Failure {
+    fn from(error: TaskError<E>) -> Self {
         match &error {
             TaskError::Failed(own) => Self::failed(own.words()),
             TaskError::Aborted(reason) | TaskError::Unknown(reason) => Self::new(of_reason(reason), &error),

@@ -80,6 +80,8 @@ async fn ask(command: Command) -> Result<(), Failure> {
         Command::Exec(arguments) => arguments.run().await,
         #[cfg(feature = "files")]
         Command::Cp(arguments) => arguments.run().await,
+        #[cfg(feature = "docker")]
+        Command::Docker(arguments) => arguments.run().await,
         #[cfg(feature = "wasm")]
         Command::Class(arguments) => arguments.run().await,
         #[cfg(feature = "kv")]

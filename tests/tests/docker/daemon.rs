@@ -129,7 +129,8 @@ impl Daemon {
     }
 }
 
-fn kill(signal: &str, process: u32) {
+/// Sends a process a signal.
+pub(crate) fn kill(signal: &str, process: u32) {
     let _ = Command::new("kill").args(["-s", signal, &process.to_string()]).status();
 }
 

@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, reason = "a scenario that cannot go on has failed")]
 
 mod archive;
+mod commands;
 mod daemon;
 mod ends;
 mod images;

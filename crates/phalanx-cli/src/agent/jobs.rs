@@ -1,9 +1,15 @@
 //! The job classes that an agent runs: the drivers that its configuration allows, and nothing else.
 
-#[cfg(any(feature = "kv", feature = "files", feature = "process", feature = "wasm"))]
+#[cfg(any(
+    feature = "kv",
+    feature = "files",
+    feature = "process",
+    feature = "docker",
+    feature = "wasm"
+))]
 use phalanx_drivers as drivers;
 
-use crate::config::Drivers;
+use crate::config::Settings;
 use crate::exit::Failure;
 
 /// The worker's halves of the drivers, ready to be registered.
@@ -15,13 +21,16 @@ pub(super) struct Handlers {
     pub(super) files: Option<drivers::files::FileServer>,
     #[cfg(feature = "process")]
     pub(super) process: Option<drivers::process::Programs>,
+    #[cfg(feature = "docker")]
+    pub(super) docker: Option<drivers::docker::Containers>,
     #[cfg(feature = "wasm")]
     pub(super) wasm: Option<drivers::wasm::WasmHost>,
 }
 
 impl Handlers {
-    /// Puts in force what the configuration allows: opens folders, and looks for programs.
-    pub(super) fn open(allowed: &Drivers) -> Result<Self, Failure> {
+    /// Puts in force what the configuration allows: opens folders, looks for programs, and asks the Docker daemon.
+    pub(super) async fn open(settings: &Settings) -> Result<Self, Failure> {
+        let allowed = &settings.drivers;
         // A program without drivers allows none.
         let _ = allowed;
         Ok(Self {
@@ -31,6 +40,12 @@ impl Handlers {
             files: allowed.files.as_ref().map(files).transpose()?,
             #[cfg(feature = "process")]
             process: allowed.process.as_ref().map(process).transpose()?,
+            #[cfg(feature = "docker")]
+            docker: match (&allowed.docker, &settings.node) {
+                (Some(allowed), Some(node)) => Some(docker(allowed, &settings.cluster, node).await?),
+                // The configuration was refused where containers are allowed and the node has no name.
+                _ => None,
+            },
             #[cfg(feature = "wasm")]
             wasm: allowed.wasm.as_ref().map(wasm).transpose()?,
         })
@@ -100,6 +115,57 @@ fn process(allowed: &crate::config::ProcessSettings) -> Result<drivers::process:
     Programs::new(policy).map_err(Failure::usage)
 }
 
+#[cfg(feature = "docker")]
+async fn docker(
+    allowed: &crate::config::DockerSettings,
+    cluster: &str,
+    node: &phalanx::NodeId,
+) -> Result<drivers::docker::Containers, Failure> {
+    use drivers::docker::Containers;
+    let policy = docker_policy(allowed);
+    let containers = Containers::open(policy, cluster, node, &phalanx::SystemEntropy::new()).await;
+    containers.map_err(Failure::usage)
+}
+
+/// What the configuration allows of containers, and nothing else.
+#[cfg(feature = "docker")]
+fn docker_policy(allowed: &crate::config::DockerSettings) -> drivers::docker::Policy {
+    use drivers::docker::{Access, Limits, OnOrphans, Policy};
+    let limits = Limits {
+        memory_bytes: allowed.memory_bytes_max,
+        cpu_percent: allowed.cpu_percent_max,
+        processes: Some(allowed.processes_max),
+    };
+    let access = |access: crate::config::Access| match access {
+        crate::config::Access::Read => Access::Read,
+        crate::config::Access::Write | crate::config::Access::ReadWrite => Access::ReadWrite,
+    };
+    let mut policy = Policy::new(&allowed.socket)
+        .limits(limits)
+        .kept_max(allowed.kept_max)
+        .containers_max(allowed.containers_max)
+        .log_bytes_max(allowed.log_bytes_max)
+        .daemon_away_max(allowed.daemon_away_max)
+        .on_orphans(if allowed.reports_orphans { OnOrphans::Report } else { OnOrphans::Remove });
+    policy = allowed.images.iter().fold(policy, Policy::allow_image);
+    policy = allowed.networks.iter().fold(policy, Policy::allow_network);
+    for (folder, own) in &allowed.folders {
+        policy = policy.allow_folder(folder, access(*own));
+    }
+    for (volume, own) in &allowed.volumes {
+        policy = policy.allow_volume(volume, access(*own));
+    }
+    if let Some(ports) = &allowed.ports {
+        policy = policy.allow_ports(ports.address, ports.ports.clone());
+    }
+    if let Some(bytes) = allowed.archive_bytes_max {
+        policy = policy.allow_archives(bytes);
+    }
+    policy = if allowed.pull { policy.allow_pull() } else { policy };
+    policy = if allowed.exec { policy.allow_exec() } else { policy };
+    if allowed.privileged { policy.allow_privileged() } else { policy }
+}
+
 #[cfg(feature = "wasm")]
 fn wasm(allowed: &crate::config::WasmSettings) -> Result<drivers::wasm::WasmHost, Failure> {
     use drivers::wasm::{Grant, WasmHost, WasmLimits, WasmPolicy};
@@ -147,6 +213,10 @@ macro_rules! with_jobs {
         #[cfg(feature = "process")]
         if let Some(process) = handlers.process {
             builder = builder.job::<phalanx_drivers::process::Process>(process);
+        }
+        #[cfg(feature = "docker")]
+        if let Some(docker) = handlers.docker {
+            builder = builder.job::<phalanx_drivers::docker::Docker>(docker);
         }
         #[cfg(feature = "wasm")]
         if let Some(wasm) = handlers.wasm {

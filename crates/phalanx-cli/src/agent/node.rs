@@ -55,7 +55,7 @@ macro_rules! configure {
 impl Node {
     pub(super) async fn start(settings: &Settings, credential: Credential) -> Result<Self, Failure> {
         let cluster = settings.cluster.as_str();
-        let handlers = Handlers::open(&settings.drivers)?;
+        let handlers = Handlers::open(settings).await?;
         let started = match settings.role {
             Role::Control => {
                 let mut builder = configure!(Control::builder(cluster, credential), settings, handlers)

@@ -1,29 +1,15 @@
 //! The command that runs a program elsewhere as if it ran here.
 
-use std::time::Duration;
-
 use clap::Args;
 use phalanx::{NodeId, WorkerHandle};
 use phalanx_drivers::process::{Exit as ProgramExit, Program};
-use tokio::time::timeout;
 
-use super::program::{Interrupts, Surroundings, Writer, attend, begin, end_like, feed};
+use super::program::{Surroundings, attend, begin, end_like, feed, tell_end};
+use super::remote::{Interrupts, Writer, ended_by_user, of_this_program, pass_on};
 use super::task::name::shown;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::output::FormatArguments;
 use crate::target::Target;
-
-/// Whatever goes wrong that is not the program's own doing: as `ssh` has it.
-const FAILED: u8 = 255;
-
-/// Ended by the user: 128 and the number of SIGINT, as shells have it.
-const ENDED_BY_USER: u8 = 130;
-
-/// How long a program is given to be ended with this one.
-const END_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a forwarded signal may take.
-const SIGNAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 #[command(
@@ -50,11 +36,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let exit = self.execute().await.map_err(|failure| match failure.is_of_program() {
-            true => failure,
-            false => failure.with(Exit::Program(FAILED)),
-        })?;
-        end_like(exit)
+        end_like(self.execute().await.map_err(of_this_program)?)
     }
 
     async fn execute(self) -> Result<ProgramExit, Failure> {
@@ -64,12 +46,12 @@ impl Arguments {
         what.stdin_open = !self.no_stdin;
         let program = tokio::select! {
             biased;
-            _ = interrupts.next() => return Err(Failure::new(Exit::Program(ENDED_BY_USER), "it may have been started")),
+            _ = interrupts.next() => return Err(ended_by_user("it may have been started")),
             program = begin(&worker, what) => program?,
         };
         let mut writer = Writer::new(self.format.output);
         let exit = until_end(&worker, &program, !self.no_stdin, &mut writer, &mut interrupts).await?;
-        writer.end(exit)?;
+        tell_end(&mut writer, exit)?;
         Ok(exit)
     }
 }
@@ -96,36 +78,5 @@ async fn until_end(
         }),
         failure = pass_on(program, interrupts) => Err(failure),
         never = input => never,
-    }
-}
-
-/// Passes signals on. The second request to end it ends the program, and this one.
-async fn pass_on(program: &Program, interrupts: &mut Interrupts) -> Failure {
-    let mut was_asked = false;
-    loop {
-        let signal = interrupts.next().await;
-        if std::mem::replace(&mut was_asked, true) {
-            // Where even this does not arrive, the words say what may be.
-            return match timeout(END_TIMEOUT, program.stop(Duration::ZERO)).await {
-                Ok(Ok(())) => Failure::new(Exit::Program(ENDED_BY_USER), "the program was ended"),
-                _ => Failure::new(
-                    Exit::Program(ENDED_BY_USER),
-                    "the worker does not answer: the program may still run",
-                ),
-            };
-        }
-        let sending = timeout(SIGNAL_TIMEOUT, program.signal(signal));
-        tokio::select! {
-            biased;
-            sent = sending => match sent {
-                Ok(Ok(())) => {}
-                _ => eprintln!("phalanx: the signal did not arrive; once more ends the program"),
-            },
-            // The next one is not to wait for an answer that does not come.
-            _ = interrupts.next() => {
-                let _ = timeout(END_TIMEOUT, program.stop(Duration::ZERO)).await;
-                return Failure::new(Exit::Program(ENDED_BY_USER), "the program was told to end");
-            }
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 mod apply;
 mod change;
+#[cfg(feature = "docker")]
+mod container;
 mod describe;
 mod form;
 mod list;

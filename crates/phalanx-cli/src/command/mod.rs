@@ -9,6 +9,8 @@ pub(crate) mod config;
 #[cfg(feature = "files")]
 pub(crate) mod cp;
 pub(crate) mod discover;
+#[cfg(feature = "docker")]
+pub(crate) mod docker;
 pub(crate) mod events;
 #[cfg(feature = "process")]
 pub(crate) mod exec;
@@ -18,6 +20,8 @@ pub(crate) mod kv;
 pub(crate) mod node;
 #[cfg(feature = "process")]
 mod program;
+#[cfg(any(feature = "process", feature = "docker"))]
+mod remote;
 pub(crate) mod secret;
 pub(crate) mod status;
 pub(crate) mod task;

@@ -1,32 +1,20 @@
-//! Programs of other machines, as this program's own: what they are asked to do, what they write, and how they end.
+//! Programs of other machines, as this program's own: what they are asked to do, and how they end.
 
 mod feeding;
 mod limits;
-mod output;
-mod signals;
 
 use std::time::Duration;
 
 use clap::Args;
-use phalanx::{CallError, CallOptions, TaskId, WorkerHandle};
+use phalanx::{CallError, TaskId, WorkerHandle};
 use phalanx_drivers::process::{Exit as ProgramExit, LogState, ProcessError, Program, Run, follow, run};
 use tokio::time::{sleep, timeout};
 
 pub(crate) use feeding::{feed, write};
-pub(crate) use output::Writer;
-pub(crate) use signals::{Interrupts, signal_number};
 
-use crate::exit::{Exit, Failure};
+use super::remote::{Interruptible, PAGE_WAIT, START_PAUSE, Writer, end_with, reader, variable};
+use crate::exit::Failure;
 use limits::LimitArguments;
-
-/// How long one question for output waits: less than any deadline on the way.
-const PAGE_WAIT: Duration = Duration::from_secs(10);
-
-/// How long what may be asked twice is tried while links and owners change.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The pause before a program that is about to start is looked at again.
-const START_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long the end of a task is waited for whose program has gone without a word.
 const LAST_WORD: Duration = Duration::from_secs(5);
@@ -44,13 +32,6 @@ pub(crate) struct Surroundings {
     limits: LimitArguments,
 }
 
-fn variable(text: &str) -> Result<(String, String), &'static str> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("no variable: write NAME=VALUE"),
-    }
-}
-
 impl Surroundings {
     /// The run of a program: its name, and then its arguments. Its output stays in its log.
     pub(crate) fn run(self, command: Vec<String>) -> Run {
@@ -60,12 +41,6 @@ impl Surroundings {
         run.folder = self.dir;
         run.limits(self.limits.limits())
     }
-}
-
-/// The same worker, for what may be asked twice.
-pub(crate) fn reader(worker: &WorkerHandle) -> WorkerHandle {
-    let options = CallOptions { idempotent: true, patience: PATIENCE, ..CallOptions::default() };
-    worker.clone().with(options)
 }
 
 /// Starts a program, and waits until it runs or the worker has said why not.
@@ -111,7 +86,7 @@ pub(crate) async fn pump(
     let wait = if goes_on { PAGE_WAIT } else { Duration::ZERO };
     loop {
         let page = follow(&reader, task, from, wait).await?;
-        writer.page(&page)?;
+        writer.output(page.gap, &page.chunks)?;
         let is_empty = page.next == from;
         from = page.next;
         match page.state {
@@ -138,8 +113,18 @@ pub(crate) async fn attend(
     }
 }
 
+impl Interruptible for Program {
+    async fn interrupt(&self, signal: i32) -> bool {
+        self.signal(signal).await.is_ok()
+    }
+
+    async fn end(&self) -> bool {
+        self.stop(Duration::ZERO).await.is_ok()
+    }
+}
+
 /// The exit code of this program for that of another one: a signal is 128 and its number, as shells have it.
-pub(crate) fn code(exit: ProgramExit) -> u8 {
+fn code(exit: ProgramExit) -> u8 {
     let number = match exit {
         ProgramExit::Code(code) => code & 0xff,
         ProgramExit::Signal(signal) => 128 + (signal & 0x7f),
@@ -147,12 +132,17 @@ pub(crate) fn code(exit: ProgramExit) -> u8 {
     u8::try_from(number).unwrap_or(u8::MAX)
 }
 
+/// Says to programs how the other one has ended.
+pub(crate) fn tell_end(writer: &mut Writer, exit: ProgramExit) -> Result<(), Failure> {
+    match exit {
+        ProgramExit::Code(code) => writer.end(Some(code.into()), None),
+        ProgramExit::Signal(signal) => writer.end(None, Some(signal)),
+    }
+}
+
 /// Ends this program as the other one has ended.
 pub(crate) fn end_like(exit: ProgramExit) -> Result<(), Failure> {
-    match code(exit) {
-        0 => Ok(()),
-        code => Err(Failure::new(Exit::Program(code), "")),
-    }
+    end_with(code(exit))
 }
 
 #[cfg(test)]
@@ -166,12 +156,5 @@ mod tests {
         assert_eq!((code(ProgramExit::Signal(15)), code(ProgramExit::Signal(9))), (143, 137));
         assert!(end_like(ProgramExit::Code(0)).is_ok());
         assert_eq!(end_like(ProgramExit::Signal(2)).unwrap_err().to_string(), "");
-    }
-
-    #[test]
-    fn variables_need_a_name() {
-        assert_eq!(variable("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
-        assert_eq!(variable("A="), Ok(("A".to_owned(), String::new())));
-        assert!(variable("A").is_err() && variable("=b").is_err());
     }
 }

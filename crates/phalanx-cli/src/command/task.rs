@@ -2,7 +2,7 @@
 
 mod describe;
 mod explain;
-mod finding;
+pub(crate) mod finding;
 mod list;
 #[cfg(feature = "process")]
 mod logs;
@@ -11,7 +11,7 @@ pub(crate) mod name;
 mod program;
 #[cfg(feature = "process")]
 mod run;
-mod tell;
+pub(crate) mod tell;
 
 use clap::{Args, Subcommand};
 

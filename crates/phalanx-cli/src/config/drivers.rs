@@ -2,6 +2,7 @@
 //!
 //! These are plain values, the same in whichever way the program was built; what is made of them is in `agent/jobs.rs`.
 
+mod docker;
 mod wasm;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use phalanx::NodeId;
 use super::Mistake;
 use super::settings::Reader;
 use crate::size::Size;
+pub(crate) use docker::Docker;
 #[cfg(feature = "wasm")]
 pub(crate) use wasm::Grant;
 pub(crate) use wasm::Wasm;
@@ -20,13 +22,14 @@ pub(crate) use wasm::Wasm;
 /// The drivers of a node, each of which is there only where the configuration says so.
 #[derive(Debug, Default)]
 #[cfg_attr(
-    not(all(feature = "kv", feature = "files", feature = "process", feature = "wasm")),
+    not(all(feature = "kv", feature = "files", feature = "process", feature = "docker", feature = "wasm")),
     allow(dead_code, reason = "without a driver, nobody reads its settings")
 )]
 pub(crate) struct Drivers {
     pub(crate) kv: Option<Kv>,
     pub(crate) files: Option<Files>,
     pub(crate) process: Option<Process>,
+    pub(crate) docker: Option<Docker>,
     pub(crate) wasm: Option<Wasm>,
 }
 
@@ -116,12 +119,14 @@ impl Drivers {
             kv: kv(reader),
             files: files(reader),
             process: process(reader, data_folder),
+            docker: docker::read(reader),
             wasm: wasm::read(reader, data_folder),
         };
         for (is_given, is_built, name) in [
             (drivers.kv.is_some(), cfg!(feature = "kv"), "kv"),
             (drivers.files.is_some(), cfg!(feature = "files"), "files"),
             (drivers.process.is_some(), cfg!(feature = "process"), "process"),
+            (drivers.docker.is_some(), cfg!(feature = "docker"), "docker"),
             (drivers.wasm.is_some(), cfg!(feature = "wasm"), "wasm"),
         ] {
             if is_given && !is_built {

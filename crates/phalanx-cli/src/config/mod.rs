@@ -10,13 +10,16 @@ use std::env;
 use std::fmt;
 use std::path::PathBuf;
 
-pub(crate) use drivers::Drivers;
+#[cfg(any(feature = "files", feature = "docker"))]
+pub(crate) use drivers::Access;
+#[cfg(feature = "docker")]
+pub(crate) use drivers::Docker as DockerSettings;
+#[cfg(feature = "files")]
+pub(crate) use drivers::Files as FilesSettings;
 #[cfg(feature = "kv")]
 pub(crate) use drivers::Kv as KvSettings;
 #[cfg(feature = "process")]
 pub(crate) use drivers::Process as ProcessSettings;
-#[cfg(feature = "files")]
-pub(crate) use drivers::{Access, Files as FilesSettings};
 #[cfg(feature = "wasm")]
 pub(crate) use drivers::{Grant, Wasm as WasmSettings};
 pub(crate) use flags::ConfigArguments;

@@ -235,7 +235,7 @@ mod tests {
     fn drivers_are_off_unless_given() {
         let drivers = read(&[("cluster", "m")]).unwrap().drivers;
         assert!(drivers.kv.is_none() && drivers.files.is_none() && drivers.process.is_none());
-        assert!(drivers.wasm.is_none());
+        assert!(drivers.wasm.is_none() && drivers.docker.is_none());
         let given = [
             ("cluster", "m"),
             ("data-dir", "/d"),
@@ -262,6 +262,28 @@ mod tests {
         let process = drivers.process.unwrap();
         assert_eq!((process.programs.len(), process.roots.len(), process.logs), (2, 2, "/d/programs".into()));
         assert_eq!((process.memory_bytes_max, process.programs_max, process.user), (Some(1 << 30), 64, None));
+    }
+
+    #[cfg(feature = "docker")]
+    #[test]
+    fn containers_are_of_the_images_that_the_configuration_names() {
+        let given = [
+            ("cluster", "m"),
+            ("node", "w"),
+            ("drivers.docker.images", "busybox team/*"),
+            ("drivers.docker.ports", "127.0.0.1:8000-8010"),
+            ("drivers.docker.read", "/srv /data"),
+            ("drivers.docker.volumes-read-write", "cache"),
+        ];
+        let docker = read(&given).unwrap().drivers.docker.unwrap();
+        assert_eq!((docker.images.len(), docker.folders.len(), docker.volumes.len()), (2, 2, 1));
+        assert_eq!(docker.ports.unwrap().ports, 8_000..=8_010);
+        assert_eq!(docker.socket, Path::new("/var/run/docker.sock"));
+        assert_eq!((docker.processes_max, docker.containers_max, docker.kept_max), (1_024, 16, 0));
+        assert!(!(docker.pull || docker.exec || docker.privileged || docker.reports_orphans));
+        assert_eq!((docker.archive_bytes_max, docker.networks.len()), (None, 0));
+        let nameless = read(&[("cluster", "m"), ("drivers.docker.images", "*")]).unwrap_err();
+        assert!(nameless[0].to_string().contains("give node"), "{nameless:?}");
     }
 
     #[cfg(feature = "wasm")]
@@ -299,6 +321,11 @@ mod tests {
             ("drivers.files.read-write", "a=b"),
             ("drivers.process.roots", "srv"),
             ("drivers.process.memory-max", "much"),
+            ("drivers.docker.socket", "docker.sock"),
+            ("drivers.docker.pull", "yes"),
+            ("drivers.docker.ports", "8000-9000"),
+            ("drivers.docker.read", "srv"),
+            ("drivers.docker.orphans", "keep"),
             ("drivers.wasm.signers", "build=0123"),
             ("drivers.wasm.grants", "files"),
             ("drivers.wasm.turn-time", "soon"),

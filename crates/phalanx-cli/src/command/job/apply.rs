@@ -26,8 +26,9 @@ pub(super) struct Wait {
 #[command(after_help = "\
 The file is TOML: name, count = 3 or \"per-node\", where, prefer, spread, rank, by, tasks-max, used-max, stop-grace, stopped; the tables
 [restart] when, pause-initial, pause-max, restarts-max, window; [on-lost] stop-after or replace-after; [update] max-parallel,
-healthy-after, progress-deadline; and [process] program, arguments, environment, folder, keep, memory, processes, cpu-percent,
-cpu-seconds, open-files.
+healthy-after, progress-deadline; and either [process] program, arguments, environment, folder, keep, memory, processes,
+cpu-percent, cpu-seconds, open-files; or [docker] image, pull, entrypoint, command, environment, folder, user, network, ports, mounts,
+read-only, init, privileged, memory, processes, cpu-percent.
 Example: phalanx job apply web.toml --wait=2m")]
 pub(crate) struct Apply {
     /// The file that says what the job is; - for the standard input

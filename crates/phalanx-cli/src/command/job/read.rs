@@ -6,11 +6,13 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-#[cfg(feature = "process")]
+#[cfg(any(feature = "process", feature = "docker"))]
 use phalanx::Jobs;
 use phalanx::{
     Count, JobName, JobSpec, LostPolicy, Preferences, RestartPolicy, RestartWhen, SpecError, UpdatePolicy,
 };
+#[cfg(feature = "docker")]
+use phalanx_drivers::docker::Docker;
 #[cfg(feature = "process")]
 use phalanx_drivers::process::Process;
 use phalanx_placement::LabelPath;
@@ -153,15 +155,49 @@ type Work = Box<dyn FnOnce(JobName, Count) -> Result<JobSpec, SpecError>>;
 
 /// What each task does.
 fn work(section: &mut Section) -> Option<Work> {
-    #[cfg(feature = "process")]
-    if let Some(run) = section.inside("process", super::process::run) {
-        return Some(Box::new(move |name, count| Jobs::spec::<Process>(name, &run, count)));
+    match (process(section), docker(section)) {
+        (Some(work), None) | (None, Some(work)) => Some(work),
+        (Some(_), Some(_)) => {
+            section.wrong("docker", "give either this or [process]");
+            None
+        }
+        (None, None) => {
+            if !section.is_told("docker") {
+                missing(section, "process", "say in a table [process] or [docker] what each task runs");
+            }
+            None
+        }
     }
-    #[cfg(not(feature = "process"))]
-    if section.take("process").is_some() {
-        section.wrong("process", "this program was built without it: build it with `--features process`");
-    }
-    missing(section, "process", "say in a table [process] what each task runs");
+}
+
+#[cfg(feature = "process")]
+fn process(section: &mut Section) -> Option<Work> {
+    let run = section.inside("process", super::process::run)?;
+    Some(Box::new(move |name, count| Jobs::spec::<Process>(name, &run, count)))
+}
+
+#[cfg(not(feature = "process"))]
+fn process(section: &mut Section) -> Option<Work> {
+    not_built(section, "process")
+}
+
+#[cfg(feature = "docker")]
+fn docker(section: &mut Section) -> Option<Work> {
+    let run = section.inside("docker", super::container::run)?;
+    let run = phalanx_drivers::docker::Work::Run(Box::new(run));
+    Some(Box::new(move |name, count| Jobs::spec::<Docker>(name, &run, count)))
+}
+
+#[cfg(not(feature = "docker"))]
+fn docker(section: &mut Section) -> Option<Work> {
+    not_built(section, "docker")
+}
+
+/// A table that is there in vain.
+#[cfg(not(all(feature = "process", feature = "docker")))]
+fn not_built(section: &mut Section, name: &'static str) -> Option<Work> {
+    section.take(name)?;
+    section.wrong(name, format!("this program was built without it: build it with `--features {name}`"));
     None
 }
 
@@ -365,6 +401,61 @@ mod tests {
         let spec = read(sample.split("```").next().unwrap()).unwrap();
         assert_eq!((spec.name.as_str(), spec.count), ("shop/web", Count::Exactly(3)));
         assert_eq!(spec.restart.when, RestartWhen::OnFailure);
+    }
+
+    #[cfg(feature = "docker")]
+    #[test]
+    fn containers_are_jobs_too() {
+        use phalanx_drivers::docker::{Limits, MountSource, Pull, Run, Work};
+
+        let least = "name = \"web\"\ncount = 1\n[docker]\nimage = \"app:3\"\n";
+        let spec_of = |run: &Run| {
+            let work = Work::Run(Box::new(run.clone()));
+            Jobs::spec::<Docker>("web".parse().unwrap(), &work, Count::Exactly(1)).unwrap()
+        };
+        let usual = Run::new("app:3").must_succeed().without_output_events();
+        assert_eq!(read(least).unwrap(), spec_of(&usual));
+        let all = least.to_owned()
+            + r#"
+            pull = "always"
+            entrypoint = "serve"
+            command = ["--port", "80"]
+            environment = { MODE = "fast" }
+            folder = "/work"
+            user = "1000:1000"
+            network = "bridge"
+            ports = ["8080:80"]
+            mounts = ["data:/data:ro", "memory=1MiB:/tmp"]
+            read-only = true
+            init = true
+            privileged = true
+            memory = "1GiB"
+            processes = 9
+            cpu-percent = 50
+            "#;
+        let limits = Limits { memory_bytes: Some(1 << 30), cpu_percent: Some(50), processes: Some(9) };
+        let run = usual.pull(Pull::Always).entrypoint(["serve"]).command(["--port", "80"]);
+        let run = run.environment("MODE", "fast").folder("/work").user("1000:1000").network("bridge");
+        let run = run.port(80, 8080).mount_read_only(MountSource::Volume("data".into()), "/data");
+        let run =
+            run.mount(MountSource::Memory(1 << 20), "/tmp").read_only().init().privileged().limits(limits);
+        assert_eq!(read(&all).unwrap(), spec_of(&run));
+        let wrong = read("name = \"web\"\ncount = 1\n[docker]\nports = [80]\nkeep = true\n").unwrap_err();
+        assert!(
+            wrong.iter().any(|mistake| mistake.starts_with("docker.image: it is not given")),
+            "{wrong:?}"
+        );
+        assert!(
+            wrong.iter().any(|mistake| mistake.starts_with("docker.ports: \"80\": no port")),
+            "{wrong:?}"
+        );
+        assert!(
+            wrong.iter().any(|mistake| mistake.starts_with("docker.keep: there is no such key")),
+            "{wrong:?}"
+        );
+        assert_eq!(wrong.len(), 3, "{wrong:?}");
+        let both = read(&(LEAST.to_owned() + "[docker]\nimage = \"app\"\n")).unwrap_err();
+        assert_eq!(both, ["docker: give either this or [process]"]);
     }
 
     #[test]

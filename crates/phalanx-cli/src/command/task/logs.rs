@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::super::program::{Reached, Writer, pump};
+use super::super::program::{Reached, pump, tell_end};
+use super::super::remote::Writer;
 use super::finding::find;
 use super::name::TaskName;
 use crate::exit::Failure;
@@ -36,7 +37,7 @@ impl Logs {
         let mut writer = Writer::new(self.format.output);
         match pump(&calls.worker(&node), &task, self.since, self.follow, &mut writer).await? {
             Reached::Ended(exit) => {
-                writer.end(exit)?;
+                tell_end(&mut writer, exit)?;
                 eprintln!("phalanx: the program has ended with {exit}");
                 Ok(())
             }

@@ -6,7 +6,8 @@ use phalanx::{NodeId, TaskId};
 use phalanx_drivers::process::{Process, Program, WRITE_BYTES_MAX};
 use phalanx_operator::Calls;
 
-use super::super::program::{feed, signal_number, write};
+use super::super::program::{feed, write};
+use super::super::remote::signal_number;
 use super::tell::Told;
 use crate::exit::Failure;
 

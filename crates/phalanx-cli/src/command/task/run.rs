@@ -9,7 +9,8 @@ use phalanx_drivers::process::Process;
 use serde_json::json;
 
 use super::super::choosing::{Choosing, Workers};
-use super::super::program::{Surroundings, Writer, attend, begin, end_like};
+use super::super::program::{Surroundings, attend, begin, end_like, tell_end};
+use super::super::remote::Writer;
 use super::name::shown;
 use crate::exit::Failure;
 use crate::output::{Format, FormatArguments, print};
@@ -70,7 +71,7 @@ impl Run {
         }
         let mut writer = Writer::new(self.format.output);
         let exit = attend(&worker, &program, &mut writer).await?;
-        writer.end(exit)?;
+        tell_end(&mut writer, exit)?;
         end_like(exit)
     }
 }

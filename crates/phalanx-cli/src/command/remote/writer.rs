@@ -2,9 +2,9 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use phalanx_drivers::process::{Chunk, Exit as ProgramExit, Gap, Page, Stream};
 use serde_json::{Value, json};
 
+use super::{Chunk, Gap, Stream};
 use crate::exit::Failure;
 use crate::output::{Format, json as forms, print};
 
@@ -19,24 +19,24 @@ impl Writer {
         Self { format }
     }
 
-    /// Writes a page: its gap first.
-    pub(crate) fn page(&mut self, page: &Page) -> Result<(), Failure> {
-        if let Some(gap) = page.gap {
+    /// Writes a page of output: the gap before it first.
+    pub(crate) fn output(&mut self, gap: Option<Gap>, chunks: &[Chunk]) -> Result<(), Failure> {
+        if let Some(gap) = gap {
             match self.format {
                 Format::Json => print(&format!("{}\n", gap_form(gap)))?,
                 Format::Table => eprintln!("phalanx: {}", gap_words(gap)),
             }
         }
-        page.chunks.iter().try_for_each(|chunk| match self.format {
+        chunks.iter().try_for_each(|chunk| match self.format {
             Format::Json => print(&format!("{}\n", chunk_form(chunk))),
             Format::Table => copy(chunk),
         })
     }
 
-    /// Writes how the program has ended.
-    pub(crate) fn end(&mut self, exit: ProgramExit) -> Result<(), Failure> {
+    /// Writes how the program has ended: with a code, or by a signal.
+    pub(crate) fn end(&mut self, code: Option<i64>, signal: Option<i32>) -> Result<(), Failure> {
         match self.format {
-            Format::Json => print(&format!("{}\n", exit_form(exit))),
+            Format::Json => print(&format!("{}\n", exit_form(code, signal))),
             Format::Table => Ok(()),
         }
     }
@@ -79,11 +79,8 @@ fn chunk_form(chunk: &Chunk) -> Value {
 }
 
 /// How a program has ended, for programs.
-pub(crate) fn exit_form(exit: ProgramExit) -> Value {
-    match exit {
-        ProgramExit::Code(code) => json!({"exit": {"code": code, "signal": null}}),
-        ProgramExit::Signal(signal) => json!({"exit": {"code": null, "signal": signal}}),
-    }
+fn exit_form(code: Option<i64>, signal: Option<i32>) -> Value {
+    json!({"exit": {"code": code, "signal": signal}})
 }
 
 #[cfg(test)]
@@ -103,8 +100,8 @@ mod tests {
             gap_form(Gap { from: 0, to: 7 }),
             chunk_form(&chunk(b"a line\n")),
             chunk_form(&chunk(b"\xff\x00")),
-            exit_form(ProgramExit::Code(3)),
-            exit_form(ProgramExit::Signal(15)),
+            exit_form(Some(3), None),
+            exit_form(None, Some(15)),
         ];
         insta::assert_snapshot!(forms.map(|form| form.to_string()).join("\n"));
         assert_eq!(gap_words(Gap { from: 0, to: 7 }), "bytes 0 to 7 are not in the log any more");
