@@ -196,6 +196,25 @@ fn a_task_is_told_things_described_and_ended() {
     cluster.ask(&["task", "describe", "worker-1/control-1@1#1"]).ends_with(3);
 }
 
+#[test]
+fn a_program_that_is_kept_outlives_its_agent() {
+    let place = Place::new();
+    let mut cluster = Cluster::start(&place);
+    let script = "echo first; while [ ! -e go ]; do sleep 0.05; done; echo last; exit 6";
+    let run = at_control(&["task", "run", "worker-1", "--keep"], &["sh", "-c", script]);
+    let name = place.run(&run).ends_with(0).out.trim().to_owned();
+    cluster.restart_worker(&place);
+    let listed = cluster.ask(&["task", "ls", "-o", "json"]).json();
+    assert_eq!(
+        (&listed["tasks"][0]["task"], &listed["tasks"][0]["state"]),
+        (&name.as_str().into(), &"running".into())
+    );
+    fs::write(place.path("work/go"), "").unwrap();
+    let said = place.run(&at_control(&["task", "logs", "-f", &name], &[])).ends_with(0);
+    assert_eq!(said.out, "first\nlast\n");
+    assert!(said.err.contains("exit code 6"), "{said:?}");
+}
+
 /// Follows a log that is larger than what is kept of it.
 #[test]
 fn what_a_log_has_lost_is_told() {

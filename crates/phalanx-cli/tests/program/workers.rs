@@ -24,6 +24,7 @@ read = ["shelf=PLACE/shelf"]
 programs = ["sh", "sleep", "cat"]
 roots = ["PLACE/work"]
 programs-max = 200
+keep = true
 "#;
 
 /// A cluster of two.

@@ -35,6 +35,10 @@ pub(crate) struct Run {
     /// Leave its standard input open for `phalanx task write`
     #[arg(long)]
     stdin: bool,
+    /// Let it go on when the worker's process ends, and its task in the worker's next start; the worker's configuration has to
+    /// allow it
+    #[arg(long)]
+    keep: bool,
     #[command(flatten)]
     surroundings: Surroundings,
     #[command(flatten)]
@@ -59,6 +63,7 @@ impl Run {
         let worker = calls.worker(&node);
         let mut what = self.surroundings.run(self.command);
         what.stdin_open = self.stdin;
+        what = if self.keep { what.keep() } else { what };
         let program = begin(&worker, what).await?;
         let name = shown(&node, program.task().id());
         match (self.format.output, self.follow) {
