@@ -25,4 +25,6 @@ mod remote;
 pub(crate) mod secret;
 pub(crate) mod status;
 pub(crate) mod task;
+#[cfg(feature = "process")]
+mod terminal;
 pub(crate) mod top;

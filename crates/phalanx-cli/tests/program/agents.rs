@@ -101,8 +101,13 @@ impl Place {
 
     /// Starts a command, and lets it run.
     pub(crate) fn start(&self, arguments: &[&str], input: Stdio) -> Running {
+        self.start_at(arguments, input, Stdio::piped(), Stdio::piped())
+    }
+
+    /// The same with its output elsewhere.
+    pub(crate) fn start_at(&self, arguments: &[&str], input: Stdio, output: Stdio, errors: Stdio) -> Running {
         let mut command = self.command(arguments);
-        let child = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = command.stdin(input).stdout(output).stderr(errors).spawn().unwrap();
         Running { child: Some(child) }
     }
 

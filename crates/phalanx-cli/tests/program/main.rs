@@ -16,4 +16,6 @@ mod nodes;
 #[cfg(all(feature = "kv", feature = "files", feature = "process"))]
 mod programs;
 #[cfg(all(feature = "kv", feature = "files", feature = "process"))]
+mod terminals;
+#[cfg(all(feature = "kv", feature = "files", feature = "process"))]
 mod workers;
