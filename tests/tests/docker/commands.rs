@@ -259,6 +259,8 @@ async fn a_job_of_containers_is_restarted_when_they_fail_and_stays_when_they_run
     let ended = failed["ended"].to_string();
     assert!(ended.contains("no paper") && ended.contains("exit code 7"), "{failed}");
 
+    agents.ask(&["job", "rm", "web", "--wait=60s"]).ends_with(0);
+
     agents.write("web.toml", &JOB.replace("exit 7", "exec sleep 1000"));
     agents.ask(&["job", "apply", "web.toml", "--wait=60s"]).ends_with(0);
     assert_eq!(daemon.containers().len(), 1);

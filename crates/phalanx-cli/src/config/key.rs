@@ -131,7 +131,7 @@ pub(crate) const KEYS: &[Key] = &[
         "drivers.docker.archive-bytes-max",
         "BYTES",
         None,
-        "How large image archives may be that are sent here",
+        "How large image archives may be that are sent here; none are taken unless given",
     ),
     one("drivers.docker.memory-max", "BYTES", None, "The memory that one container may use"),
     one(

@@ -48,13 +48,13 @@ pub(super) async fn id(api: &Api, image: &Reference) -> Result<Option<String>, D
 /// The images that are there and that the policy allows, each under each of its references, in their order.
 pub(super) async fn list(api: &Api, policy: &Policy) -> Result<Vec<ImageInfo>, DockerError> {
     let images = api.list_images(None::<ListImagesOptions>).await.map_err(failed)?;
-    let mut listed: Vec<ImageInfo> = images.into_iter().flat_map(|image| infos(image, policy)).collect();
+    let mut listed: Vec<ImageInfo> = images.iter().flat_map(|image| infos(image, policy)).collect();
     listed.sort_by(|one, other| one.reference.cmp(&other.reference));
     listed.truncate(ORPHANS_MAX);
     Ok(listed)
 }
 
-fn infos(image: ImageSummary, policy: &Policy) -> Vec<ImageInfo> {
+fn infos(image: &ImageSummary, policy: &Policy) -> Vec<ImageInfo> {
     let unsigned = |number: i64| u64::try_from(number).unwrap_or_default();
     let names = image.repo_tags.iter().chain(&image.repo_digests);
     let allowed = names.filter_map(|name| policy.image(name).ok()).map(|reference| ImageInfo {
