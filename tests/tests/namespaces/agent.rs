@@ -53,7 +53,13 @@ impl Setting {
         let path = folder.join("secret");
         fs::write(&path, secret.stdout).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        Self { program, folder: folder.to_owned(), peers: String::new(), expected_controls: 1, transport: None }
+        Self {
+            program,
+            folder: folder.to_owned(),
+            peers: String::new(),
+            expected_controls: 1,
+            transport: None,
+        }
     }
 }
 

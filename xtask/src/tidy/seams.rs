@@ -65,6 +65,16 @@ const ALLOWED: &[Allowed] = &[
         reason: "how long one taker holds up the others, on tokio's clock, which can be paused",
     },
     Allowed {
+        file: "crates/phalanx-drivers/src/files/client.rs",
+        word: "Instant::now",
+        reason: "how long a try has taken, on tokio's clock, which can be paused",
+    },
+    Allowed {
+        file: "crates/phalanx-drivers/src/files/fan_out.rs",
+        word: "Instant::now",
+        reason: "until when those who are ready begin together, on tokio's clock, which can be paused",
+    },
+    Allowed {
         file: "crates/phalanx-jobs/src/driver/mod.rs",
         word: "Instant::now",
         reason: "the drivers' clock, which is tokio's and can be paused",
