@@ -45,15 +45,21 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Reads them. `cargo bench` says `--bench`; without it nothing is measured, since tests run this program too.
+    /// Reads them. `cargo bench` says `--bench`; without it nothing is measured, whatever else is said, since those who run
+    /// all tests run this program too.
     pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Task, Failure> {
-        let (mut arguments, mut measures) = (Self { rounds: ROUNDS, ..Self::default() }, false);
+        let words: Vec<String> = words.into_iter().collect();
+        match words.split_first() {
+            Some((first, rest)) if first == "--role" => return Ok(Task::Role(rest.to_vec())),
+            _ if words.iter().any(|word| word == "--bench") => {}
+            _ => return Ok(Task::Help),
+        }
+        let mut arguments = Self { rounds: ROUNDS, ..Self::default() };
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             match word.as_str() {
-                "--role" => return Ok(Task::Role(words.collect())),
-                "--bench" => measures = true,
+                "--bench" => {}
                 "--row" => arguments.rows.push(value()?),
                 "--rounds" => arguments.rounds = value()?.parse::<usize>()?.max(1),
                 "--json" => arguments.json = Some(value()?.into()),
@@ -63,7 +69,7 @@ impl Arguments {
                 unknown => return Err(format!("{unknown:?} is no argument\n{USAGE}").into()),
             }
         }
-        Ok(if measures { Task::Measure(arguments) } else { Task::Help })
+        Ok(Task::Measure(arguments))
     }
 
     /// Whether a row of this name is asked for.
