@@ -192,6 +192,10 @@ impl Workers {
     }
 
     /// The best worker.
+    #[cfg_attr(
+        not(feature = "process"),
+        allow(dead_code, reason = "only programs are put where they fit best")
+    )]
     pub(crate) fn best(
         &self,
         requirements: &Requirements,

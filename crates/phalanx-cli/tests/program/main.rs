@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg_attr(
+    not(all(feature = "kv", feature = "files", feature = "process")),
+    allow(dead_code, reason = "commands that run for long are tested with all drivers")
+)]
 mod agents;
 mod alone;
 #[cfg(all(feature = "kv", feature = "files", feature = "process", feature = "wasm"))]

@@ -79,6 +79,10 @@ impl Section {
     }
 
     /// The values of a table of names.
+    #[cfg_attr(
+        not(any(feature = "process", feature = "docker")),
+        allow(dead_code, reason = "only what runs has an environment")
+    )]
     pub(in crate::command) fn named<T: FromStr<Err: Display>>(
         &mut self,
         key: &'static str,
