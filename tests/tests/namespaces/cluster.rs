@@ -97,8 +97,7 @@ impl Cluster {
     /// Lets the nodes that are started from now on dial each other over one transport only.
     pub(crate) fn ask_for_transport(&mut self, transport: &str) {
         self.setting.transport = Some(transport.to_owned());
-        let peers = self.setting.peers.split(',').map(|peer| format!("{peer};transport={transport}"));
-        self.setting.peers = peers.collect::<Vec<_>>().join(",");
+        self.setting.peers.push_str(&format!(";transport={transport}"));
     }
 
     /// The host of a control node, counted from 1.
