@@ -116,36 +116,51 @@ async fn a_task_tells_events_and_answers_commands_until_it_is_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_has_its_time_and_no_more() {
+async fn a_task_that_computes_has_its_turn_and_no_more() {
     let limits =
         WasmLimits { fuel_max: u64::MAX, turn_time: Duration::from_millis(200), ..WasmLimits::default() };
     let (cluster, _, client) = stage("wl", &policy(None).limits(limits)).await;
     soon("it is pushed", client.push(&endless())).await.unwrap();
-    // One that computes without an end.
     let task = client.start(Entry::new("endless", "run"), "").await.unwrap();
     let end = soon("its turn is over", task.output()).await;
     assert_eq!(end, Err(TaskError::Failed(WasmError::TimedOut { time_ms: 200 })));
     cluster.shutdown().await;
+}
 
-    // One that waits without an end, while another has to wait for its place. How long its own turns take is the machine's.
+/// Turns of an hour: how long the guest's own turns take is the machine's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_waits_has_its_time_and_no_more() {
     let limits = WasmLimits {
         turn_time: Duration::from_secs(3_600),
-        task_time: Duration::from_secs(3),
-        tasks_max: 1,
-        ..limits
+        task_time: Duration::from_secs(1),
+        ..WasmLimits::default()
     };
-    let (cluster, _, client) = stage("wt", &policy(None).limits(limits)).await;
+    let (cluster, _, client) = stage("wm", &policy(None).limits(limits)).await;
     let module = signer().sign("echo", "1", source(IMPORTS, ECHO)).unwrap();
     soon("it is pushed", client.push(&module)).await.unwrap();
     let task = client.start(Entry::new("echo", "run"), "").await.unwrap();
+    let end = soon("its time is over", task.output()).await;
+    assert_eq!(end, Err(TaskError::Failed(WasmError::TimedOut { time_ms: 1_000 })));
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_without_a_place_ends_at_once() {
+    let limits = WasmLimits { turn_time: Duration::from_secs(3_600), tasks_max: 1, ..WasmLimits::default() };
+    let (cluster, _, client) = stage("wp", &policy(None).limits(limits)).await;
+    let module = signer().sign("echo", "1", source(IMPORTS, ECHO)).unwrap();
+    soon("it is pushed", client.push(&module)).await.unwrap();
+    let task = client.start(Entry::new("echo", "run"), "").await.unwrap();
+    // Two that have started race for the place: only one that answers has it.
+    assert_eq!(soon("it answers", task.command("one")).await.unwrap(), "one");
     let other = client.start(Entry::new("echo", "run"), "").await.unwrap();
     let end = soon("there is no place", other.output()).await;
     assert_eq!(end, Err(TaskError::Failed(WasmError::Busy { running_max: 1 })));
-    let end = soon("its time is over", task.output()).await;
-    assert_eq!(end, Err(TaskError::Failed(WasmError::TimedOut { time_ms: 3_000 })));
     cluster.shutdown().await;
+}
 
-    // One that does not end when it is told to is dropped, and its guest with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_does_not_stop_is_dropped_and_its_guest_with_it() {
     let limits =
         WasmLimits { fuel_max: u64::MAX, turn_time: Duration::from_secs(3_600), ..WasmLimits::default() };
     let (cluster, _, client) = stage("wx", &policy(None).limits(limits)).await;
