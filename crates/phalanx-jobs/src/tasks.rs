@@ -2,23 +2,25 @@
 //!
 //! A task belongs to its worker, not to a link: nothing here knows of sessions. An end is said once and kept for a
 //! while, with the last lines that the task has logged, so that whoever asks late still learns it.
+//!
+//! It is asked at each turn of the worker, so nothing that is asked then walks over tasks: what runs and what has ended are
+//! apart, and the times at which something is due are in order.
 
-use std::collections::{BTreeMap, VecDeque};
+mod ended;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use phalanx_base::planted;
 
+use self::ended::{Ended, EndedTasks};
 use crate::lifecycle::{EndSummary, TaskState};
 use crate::operations::{EndedTask, TaskDetails, TaskInfo};
 use crate::outcome::{Cap, Reason, TaskEnd};
 use crate::task_logs::TaskLogs;
 use crate::wire::{CallId, ClassName, CommandStream, Instance, OnDisconnect, TaskId};
 
-/// How many ended tasks are kept for those who ask late.
-pub const ENDED_TASKS_MAX: usize = 4_096;
-
-/// How many bytes of outputs of ended tasks are kept.
-pub const ENDED_OUTPUT_BYTES_MAX: usize = 16 << 20;
+pub use self::ended::{ENDED_OUTPUT_BYTES_MAX, ENDED_TASKS_MAX};
 
 /// How many commands wait in one task: a task that does not listen must not collect work.
 pub const COMMANDS_MAX: usize = 64;
@@ -42,17 +44,18 @@ pub struct TaskStart {
     pub waits: bool,
 }
 
+/// What is known of a task from its start on.
 #[derive(Debug)]
-struct Known {
+struct About {
     class: ClassName,
     instance: Option<Instance>,
     /// When it began, or was accepted to wait.
     since: Instant,
-    state: State,
 }
 
 #[derive(Debug)]
 struct Running {
+    about: About,
     on_disconnect: OnDisconnect,
     /// It has not begun.
     waits: bool,
@@ -70,38 +73,20 @@ impl Running {
     fn outlives(&self) -> bool {
         self.outlives && self.stop_at.is_none()
     }
-}
 
-#[derive(Debug)]
-enum State {
-    Running(Running),
-    Ended { end: TaskEnd, at: Instant },
-}
-
-impl Known {
-    fn running(&self) -> Option<&Running> {
-        match &self.state {
-            State::Running(running) => Some(running),
-            State::Ended { .. } => None,
-        }
+    /// When something is to be done about it.
+    fn due_at(&self) -> Option<Instant> {
+        [self.stop_at, self.abandoned_at].into_iter().flatten().min()
     }
 
-    fn task_state(&self) -> TaskState {
-        match &self.state {
-            State::Running(running) if running.waits => TaskState::Starting,
-            State::Running(running) if running.stop_at.is_some() => TaskState::Stopping,
-            State::Running(_) => TaskState::Running,
-            State::Ended { end, .. } => EndSummary::from(end).state(),
+    fn state(&self) -> TaskState {
+        if self.waits {
+            TaskState::Starting
+        } else if self.stop_at.is_some() {
+            TaskState::Stopping
+        } else {
+            TaskState::Running
         }
-    }
-
-    /// How long it ran, or has run so far.
-    fn ran_ms(&self, now: Instant) -> u64 {
-        let until = match &self.state {
-            State::Running(_) => now,
-            State::Ended { at, .. } => *at,
-        };
-        milliseconds(until, self.since)
     }
 }
 
@@ -132,10 +117,12 @@ pub enum Watch {
 /// The table. See the module's page.
 #[derive(Debug, Default)]
 pub struct TaskTable {
-    tasks: BTreeMap<TaskId, Known>,
-    ended: VecDeque<(TaskId, usize)>,
-    ended_bytes: usize,
-    running: usize,
+    running: BTreeMap<TaskId, Running>,
+    /// When something is to be done about a running task; each is in it at most once.
+    due: BTreeSet<(Instant, TaskId)>,
+    /// How many running tasks a worker leaves alone when it stops.
+    outliving: usize,
+    ended: EndedTasks,
     logs: TaskLogs,
 }
 
@@ -143,24 +130,25 @@ impl TaskTable {
     /// How many tasks run.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.running
+        self.running.len()
     }
 
     /// The tasks that run, in the order of their ids.
     #[must_use]
     pub fn running_ids(&self) -> Vec<TaskId> {
-        self.running_tasks().map(|(task, _)| task.clone()).collect()
+        self.running.keys().cloned().collect()
     }
 
     /// The tasks that run, in the order of their ids, and when each is ended that was told to stop.
     pub fn stopping(&self) -> impl Iterator<Item = (&TaskId, Option<Instant>)> {
-        self.running_tasks().map(|(task, running)| (task, running.stop_at))
+        self.running.iter().map(|(task, running)| (task, running.stop_at))
     }
 
     /// A task starts. Its id is the id of a call that has never begun, so it is new.
     pub fn start(&mut self, now: Instant, task: TaskId, start: TaskStart) {
         let TaskStart { class, instance, on_disconnect, waits } = start;
         let running = Running {
+            about: About { class, instance, since: now },
             on_disconnect,
             waits,
             outlives: false,
@@ -170,15 +158,14 @@ impl TaskTable {
             commands: Vec::new(),
             watchers: Vec::new(),
         };
-        self.tasks.insert(task, Known { class, instance, since: now, state: State::Running(running) });
-        self.running += 1;
+        self.running.insert(task, running);
     }
 
     /// A task that has waited begins.
     pub fn begin(&mut self, now: Instant, task: &TaskId) {
-        if let Some(Known { since, state: State::Running(running), .. }) = self.tasks.get_mut(task) {
+        if let Some(running) = self.running.get_mut(task) {
             running.waits = false;
-            *since = now;
+            running.about.since = now;
         }
     }
 
@@ -187,39 +174,38 @@ impl TaskTable {
     /// # Errors
     /// [`Reason::TaskEnded`], or [`Reason::NoSuchTask`] for one that is not known (any more).
     pub fn check_alive(&self, task: &TaskId) -> Result<(), Reason> {
-        match self.tasks.get(task).map(|known| &known.state) {
-            Some(State::Running(_)) => Ok(()),
-            Some(State::Ended { .. }) => Err(Reason::TaskEnded),
-            None => Err(Reason::NoSuchTask),
-        }
+        self.alive(task).map(|_| ())
+    }
+
+    fn alive(&self, task: &TaskId) -> Result<&Running, Reason> {
+        self.running.get(task).ok_or_else(|| self.why_not_alive(task))
+    }
+
+    fn why_not_alive(&self, task: &TaskId) -> Reason {
+        if self.ended.get(task).is_some() { Reason::TaskEnded } else { Reason::NoSuchTask }
     }
 
     /// Whether a task's work goes on when the worker's process ends.
     pub fn set_outlives(&mut self, task: &TaskId, outlives: bool) {
-        if let Some(Known { state: State::Running(running), .. }) = self.tasks.get_mut(task) {
-            running.outlives = outlives;
-        }
+        self.change(task, |running| running.outlives = outlives);
     }
 
     /// Whether a task runs that a worker leaves alone when it stops. One that was told to stop by itself is none.
     #[must_use]
     pub fn outlives(&self, task: &TaskId) -> bool {
-        matches!(self.tasks.get(task), Some(Known { state: State::Running(running), .. }) if running.outlives())
+        self.running.get(task).is_some_and(Running::outlives)
     }
 
     /// How many such tasks run.
     #[must_use]
     pub fn outliving(&self) -> usize {
-        self.running_tasks().filter(|(_, running)| running.outlives()).count()
+        self.outliving
     }
 
     /// What a task that runs does without an owner.
     #[must_use]
     pub fn on_disconnect_of(&self, task: &TaskId) -> Option<OnDisconnect> {
-        match self.tasks.get(task) {
-            Some(Known { state: State::Running(running), .. }) => Some(running.on_disconnect),
-            _ => None,
-        }
+        self.running.get(task).map(|running| running.on_disconnect)
     }
 
     /// Whether a task runs, and so can be told something.
@@ -227,9 +213,7 @@ impl TaskTable {
     /// # Errors
     /// Why it does not.
     pub fn check_running(&self, task: &TaskId) -> Result<(), Reason> {
-        self.check_alive(task)?;
-        let waits = self.running_task(task).is_some_and(|running| running.waits);
-        if waits { Err(Reason::TaskStarting) } else { Ok(()) }
+        if self.alive(task)?.waits { Err(Reason::TaskStarting) } else { Ok(()) }
     }
 
     /// A task has logged something. What comes after its end is not kept.
@@ -252,7 +236,7 @@ impl TaskTable {
         call: &CallId,
     ) -> Result<(), Reason> {
         self.check_running(task)?;
-        let running = self.running_task_mut(task).ok_or(Reason::NoSuchTask)?;
+        let running = self.running.get_mut(task).ok_or(Reason::NoSuchTask)?;
         if running.commands.len() >= COMMANDS_MAX {
             return Err(Reason::Busy(Cap::Commands));
         }
@@ -270,113 +254,93 @@ impl TaskTable {
 
     /// A command has been answered.
     pub fn command_done(&mut self, task: &TaskId, call: &CallId) {
-        if let Some(running) = self.running_task_mut(task) {
+        if let Some(running) = self.running.get_mut(task) {
             running.commands.retain(|waiting| waiting != call);
         }
     }
 
     /// A call wants to know how a task ends.
     pub fn watch(&mut self, task: &TaskId, call: &CallId) -> Watch {
-        match self.tasks.get_mut(task).map(|known| &mut known.state) {
-            Some(State::Ended { end, .. }) => {
-                let told = end.clone();
-                if planted!("changing-end") {
-                    *end = TaskEnd::Stopped;
-                }
-                Watch::Ended(told)
+        if let Some(running) = self.running.get_mut(task) {
+            if running.watchers.len() >= WATCHERS_MAX {
+                return Watch::Refused(Reason::Busy(Cap::Tasks));
             }
-            Some(State::Running(running)) if running.watchers.len() >= WATCHERS_MAX => {
-                Watch::Refused(Reason::Busy(Cap::Tasks))
-            }
-            Some(State::Running(running)) => {
-                running.watchers.push(call.clone());
-                Watch::Waiting
-            }
-            None => Watch::Refused(Reason::NoSuchTask),
+            running.watchers.push(call.clone());
+            return Watch::Waiting;
         }
+        let Some(ended) = self.ended.get_mut(task) else { return Watch::Refused(Reason::NoSuchTask) };
+        let told = ended.end.clone();
+        if planted!("changing-end") {
+            ended.end = TaskEnd::Stopped;
+        }
+        Watch::Ended(told)
     }
 
     /// A call does not wait any more.
     pub fn unwatch(&mut self, task: &TaskId, call: &CallId) {
-        if let Some(running) = self.running_task_mut(task) {
+        if let Some(running) = self.running.get_mut(task) {
             running.watchers.retain(|waiting| waiting != call);
         }
     }
 
     /// A task must have ended by then, or it is ended.
     pub fn stop(&mut self, task: &TaskId, at: Instant) {
-        if let Some(running) = self.running_task_mut(task) {
+        self.change(task, |running| {
             running.stop_at = Some(running.stop_at.map_or(at, |before| before.min(at)));
-        }
+        });
     }
 
     /// A task has ended. `None` if it had ended before: an end never changes.
     pub fn end(&mut self, now: Instant, task: &TaskId, end: TaskEnd) -> Option<Waiting> {
-        let known = self.tasks.get_mut(task)?;
-        let State::Running(running) = &mut known.state else { return None };
-        let waiting = Waiting {
-            watchers: std::mem::take(&mut running.watchers),
-            commands: std::mem::take(&mut running.commands),
-        };
-        let bytes = match &end {
-            TaskEnd::Done(body) | TaskEnd::Failed(body) => body.len(),
-            TaskEnd::Stopped | TaskEnd::Aborted(_) | TaskEnd::Lost | TaskEnd::Killed => 0,
-        };
-        known.state = State::Ended { end, at: now };
-        self.running -= 1;
-        self.logs.end(task);
-        self.ended.push_back((task.clone(), bytes));
-        self.ended_bytes += bytes;
-        while self.ended.len() > ENDED_TASKS_MAX || self.ended_bytes > ENDED_OUTPUT_BYTES_MAX {
-            let Some((oldest, bytes)) = self.ended.pop_front() else { break };
-            self.ended_bytes -= bytes;
-            self.tasks.remove(&oldest);
-            self.logs.forget(&oldest);
+        let (task, running) = self.running.remove_entry(task)?;
+        self.uncount(&task, running.due_at(), running.outlives());
+        self.logs.end(&task);
+        for forgotten in self.ended.push(task, Ended { about: running.about, end, at: now }) {
+            self.logs.forget(&forgotten);
         }
-        Some(waiting)
+        Some(Waiting { watchers: running.watchers, commands: running.commands })
     }
 
     /// The tasks that have not ended, in the order of their ids.
     pub fn infos(&self) -> impl Iterator<Item = TaskInfo> + '_ {
-        let running = self.tasks.iter().filter(|(_, known)| known.running().is_some());
-        running.map(|(task, known)| TaskInfo {
+        self.running.iter().map(|(task, running)| TaskInfo {
             task: task.clone(),
-            class: known.class.clone(),
-            instance: known.instance.clone(),
-            state: known.task_state(),
+            class: running.about.class.clone(),
+            instance: running.about.instance.clone(),
+            state: running.state(),
         })
     }
 
     /// The ended tasks that are kept, in the order of their ids.
     pub fn ended(&self, now: Instant) -> impl Iterator<Item = EndedTask> + '_ {
-        self.tasks.iter().filter_map(move |(task, known)| {
-            let State::Ended { end, at } = &known.state else { return None };
-            Some(EndedTask {
-                task: task.clone(),
-                class: known.class.clone(),
-                instance: known.instance.clone(),
-                ran_ms: known.ran_ms(now),
-                ended_ms_ago: milliseconds(now, *at),
-                end: EndSummary::from(end),
-            })
+        self.ended.iter().map(move |(task, Ended { about, end, at })| EndedTask {
+            task: task.clone(),
+            class: about.class.clone(),
+            instance: about.instance.clone(),
+            ran_ms: milliseconds(*at, about.since),
+            ended_ms_ago: milliseconds(now, *at),
+            end: EndSummary::from(end),
         })
     }
 
     /// All that is known of a task, while it runs and is kept.
     #[must_use]
     pub fn details(&self, now: Instant, task: &TaskId) -> Option<TaskDetails> {
-        let known = self.tasks.get(task)?;
-        let ended = match &known.state {
-            State::Running(_) => None,
-            State::Ended { end, at } => Some((milliseconds(now, *at), EndSummary::from(end))),
+        let (about, state, until, ended) = match self.running.get(task) {
+            Some(running) => (&running.about, running.state(), now, None),
+            None => {
+                let Ended { about, end, at } = self.ended.get(task)?;
+                let end = EndSummary::from(end);
+                (about, end.state(), *at, Some((milliseconds(now, *at), end)))
+            }
         };
         let (ended_ms_ago, end) = ended.unzip();
         Some(TaskDetails {
             task: task.clone(),
-            class: known.class.clone(),
-            instance: known.instance.clone(),
-            state: known.task_state(),
-            running_ms: known.ran_ms(now),
+            class: about.class.clone(),
+            instance: about.instance.clone(),
+            state,
+            running_ms: milliseconds(until, about.since),
             ended_ms_ago,
             end,
             log: self.logs.lines(task),
@@ -386,12 +350,13 @@ impl TaskTable {
     /// The class of a task, while it runs and is kept.
     #[must_use]
     pub fn class(&self, task: &TaskId) -> Option<&ClassName> {
-        self.tasks.get(task).map(|known| &known.class)
+        let running = self.running.get(task).map(|running| &running.about);
+        Some(&running.or_else(|| Some(&self.ended.get(task)?.about))?.class)
     }
 
     /// The worker has lost its owner: from now on counts the time of the tasks that do not go on for ever without one.
     pub fn on_disconnect(&mut self, now: Instant) {
-        for running in self.running_tasks_mut() {
+        self.change_all(|running| {
             running.abandoned_at = match running.on_disconnect {
                 OnDisconnect::Keep => None,
                 // A time beyond the clock's end never passes.
@@ -399,64 +364,68 @@ impl TaskTable {
                     now.checked_add(Duration::from_millis(milliseconds))
                 }
             };
-        }
+        });
     }
 
     /// The worker has an owner again: who has not been told to stop goes on.
     pub fn on_connect(&mut self) {
-        for running in self.running_tasks_mut() {
-            running.abandoned_at = None;
-        }
+        self.change_all(|running| running.abandoned_at = None);
     }
 
     /// The tasks that are to be told to stop now, since the worker has had no owner for too long. Each is named once.
     pub fn abandoned(&mut self, now: Instant) -> Vec<TaskId> {
-        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        let tasks: Vec<TaskId> = self
-            .running_tasks()
-            .filter(|(_, running)| due(running.abandoned_at))
-            .map(|(task, _)| task.clone())
-            .collect();
-        for running in self.running_tasks_mut() {
-            running.abandoned_at = running.abandoned_at.filter(|at| *at > now);
+        let tasks = self.due_by(now, |running| running.abandoned_at);
+        for task in &tasks {
+            self.change(task, |running| running.abandoned_at = None);
         }
         tasks
     }
 
     /// The tasks whose time to stop has passed.
+    #[must_use]
     pub fn overdue(&self, now: Instant) -> Vec<TaskId> {
-        self.running_tasks()
-            .filter(|(_, running)| running.stop_at.is_some_and(|at| at <= now))
-            .map(|(task, _)| task.clone())
-            .collect()
+        self.due_by(now, |running| running.stop_at)
     }
 
     /// When the next task's time to stop passes.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.running_tasks().flat_map(|(_, running)| [running.stop_at, running.abandoned_at]).flatten().min()
+        self.due.first().map(|(at, _)| *at)
     }
 
-    fn running_task(&self, task: &TaskId) -> Option<&Running> {
-        self.tasks.get(task)?.running()
+    /// The tasks whose time of this kind has come, in the order of their ids.
+    fn due_by(&self, now: Instant, time: impl Fn(&Running) -> Option<Instant>) -> Vec<TaskId> {
+        let due = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, task)| task);
+        let is_due = |task: &&TaskId| self.running.get(*task).and_then(&time).is_some_and(|at| at <= now);
+        let mut tasks: Vec<TaskId> = due.filter(is_due).cloned().collect();
+        tasks.sort_unstable();
+        tasks
     }
 
-    fn running_task_mut(&mut self, task: &TaskId) -> Option<&mut Running> {
-        match &mut self.tasks.get_mut(task)?.state {
-            State::Running(running) => Some(running),
-            State::Ended { .. } => None,
+    /// Changes what is due of a task that runs, or whether it outlives the worker.
+    fn change(&mut self, task: &TaskId, change: impl FnOnce(&mut Running)) {
+        let Some(running) = self.running.get_mut(task) else { return };
+        let before = (running.due_at(), running.outlives());
+        change(running);
+        let after = (running.due_at(), running.outlives());
+        if before != after {
+            self.uncount(task, before.0, before.1);
+            self.due.extend(after.0.map(|at| (at, task.clone())));
+            self.outliving += usize::from(after.1);
         }
     }
 
-    fn running_tasks_mut(&mut self) -> impl Iterator<Item = &mut Running> {
-        self.tasks.values_mut().filter_map(|known| match &mut known.state {
-            State::Running(running) => Some(running),
-            State::Ended { .. } => None,
-        })
+    fn change_all(&mut self, mut change: impl FnMut(&mut Running)) {
+        for task in self.running_ids() {
+            self.change(&task, &mut change);
+        }
     }
 
-    fn running_tasks(&self) -> impl Iterator<Item = (&TaskId, &Running)> {
-        self.tasks.iter().filter_map(|(task, known)| Some((task, known.running()?)))
+    fn uncount(&mut self, task: &TaskId, due_at: Option<Instant>, outlived: bool) {
+        if let Some(at) = due_at {
+            self.due.remove(&(at, task.clone()));
+        }
+        self.outliving -= usize::from(outlived);
     }
 }
 

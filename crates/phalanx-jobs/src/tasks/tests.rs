@@ -3,6 +3,8 @@
 use super::*;
 use bytes::Bytes;
 use phalanx_base::{Boot, Generation, NodeId};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 fn call(sequence: u64) -> CallId {
     let caller = Boot { node: NodeId::new("c").unwrap(), generation: Generation::from_u64(1) };
@@ -10,7 +12,7 @@ fn call(sequence: u64) -> CallId {
 }
 
 fn class() -> ClassName {
-    ClassName { name: "test".to_owned(), version: 1 }
+    ClassName { name: "test".into(), version: 1 }
 }
 
 fn start(table: &mut TaskTable, task: &TaskId, on_disconnect: OnDisconnect) {
@@ -165,4 +167,61 @@ fn as_many_ends_are_kept_as_the_cap_says_and_their_lines_go_with_them() {
     }
     assert!(table.ended(now).count() <= 5);
     assert_eq!(table.details(now, &TaskId(call(3))), None);
+}
+
+/// What may happen to one of a few tasks.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Start { stop_after: Option<u64> },
+    Stop { within: u64 },
+    Outlive(bool),
+    End,
+    Disconnect,
+    Connect,
+    Abandon,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        proptest::option::of(0..20_u64).prop_map(|stop_after| Step::Start { stop_after }),
+        (0..20_u64).prop_map(|within| Step::Stop { within }),
+        any::<bool>().prop_map(Step::Outlive),
+        Just(Step::End),
+        Just(Step::Disconnect),
+        Just(Step::Connect),
+        Just(Step::Abandon),
+    ]
+}
+
+proptest! {
+    /// What is kept in order says what a walk over all tasks would say.
+    #[test]
+    fn what_is_due_is_what_a_walk_would_find(steps in vec((0..6_u64, 0..5_u64, step()), 1..60)) {
+        let mut now = Instant::now();
+        let mut table = TaskTable::default();
+        for (number, passed, step) in steps {
+            now += Duration::from_millis(passed);
+            let task = TaskId(call(number));
+            match step {
+                Step::Start { stop_after } if table.check_alive(&task) == Err(Reason::NoSuchTask) => {
+                    let on_disconnect = stop_after.map_or(OnDisconnect::Keep, |milliseconds| {
+                        OnDisconnect::StopAfter { milliseconds }
+                    });
+                    start(&mut table, &task, on_disconnect);
+                }
+                Step::Start { .. } => {}
+                Step::Stop { within } => table.stop(&task, now + Duration::from_millis(within)),
+                Step::Outlive(outlives) => table.set_outlives(&task, outlives),
+                Step::End => drop(table.end(now, &task, TaskEnd::Stopped)),
+                Step::Disconnect => table.on_disconnect(now),
+                Step::Connect => table.on_connect(),
+                Step::Abandon => drop(table.abandoned(now)),
+            }
+            let running = table.running.values();
+            prop_assert_eq!(table.poll_timeout(), running.clone().filter_map(Running::due_at).min());
+            prop_assert_eq!(table.outliving(), running.filter(|running| running.outlives()).count());
+            let overdue = table.running.iter().filter(|(_, running)| running.stop_at.is_some_and(|at| at <= now));
+            prop_assert_eq!(table.overdue(now), overdue.map(|(task, _)| task.clone()).collect::<Vec<_>>());
+        }
+    }
 }
