@@ -244,6 +244,8 @@ impl Asking {
     fn new(carrier: Arc<dyn Carrier>, inbox: mpsc::Receiver<Input>) -> Self {
         let mut streams = Streams::new(Some(Opening::Gateway));
         streams.add_link(carrier.clone());
+        // At once, since the other end waits for the word what it is for: the first call may come much later.
+        streams.open(carrier.id(), Lane::Request);
         Self { carrier, inbox, streams, waiting: BTreeMap::new() }
     }
 
