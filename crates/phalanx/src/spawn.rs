@@ -1,8 +1,10 @@
 //! How work is started: the framework's on the runtime it is on, the user's on one of its own; and how all work of a
 //! node is stopped.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use phalanx_base::{Spawn, Work};
 use tokio::runtime::Handle;
@@ -47,44 +49,65 @@ impl Spawn for TokioSpawn {
 /// The work of one node: what is started through it stops with the node.
 pub(crate) struct NodeSpawn {
     inner: Arc<dyn Spawn>,
+    life: Arc<Life>,
+}
+
+#[derive(Default)]
+struct Life {
     tracker: TaskTracker,
     stop: CancellationToken,
+    /// As the token says, but without a lock.
+    is_stopping: AtomicBool,
+}
+
+impl Life {
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
+    fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+        self.stop.cancel();
+        self.tracker.close();
+    }
 }
 
 impl NodeSpawn {
     pub(crate) fn new(inner: Arc<dyn Spawn>) -> Self {
-        Self { inner, tracker: TaskTracker::new(), stop: CancellationToken::new() }
+        Self { inner, life: Arc::default() }
     }
 
-    fn until_stopped(&self, work: impl Future<Output = ()> + Send + 'static) -> Work {
-        let stop = self.stop.clone();
-        Box::pin(self.tracker.track_future(async move {
+    fn until_stopped(&self, mut work: Work) -> Work {
+        let life = self.life.clone();
+        Box::pin(self.life.tracker.track_future(async move {
+            // Most work ends when it is first polled, and need not listen for the stop.
+            if life.is_stopping() || poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_ready())).await {
+                return;
+            }
             // Whether the work was cut short matters to nobody.
-            let _ = stop.run_until_cancelled_owned(work).await;
+            let _ = life.stop.run_until_cancelled(work).await;
         }))
     }
 
     /// Ends all work, and waits until it has ended. The user's blocking work runs to its end on its own.
     pub(crate) async fn stop(&self) {
-        self.stop.cancel();
-        self.tracker.close();
-        self.tracker.wait().await;
+        self.life.stop();
+        self.life.tracker.wait().await;
     }
 
     /// Ends all work soon, without waiting for it.
     pub(crate) fn stop_soon(&self) {
-        self.stop.cancel();
-        self.tracker.close();
+        self.life.stop();
     }
 
     /// Whether the node has been told to stop.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stop.is_cancelled()
+        self.life.is_stopping()
     }
 
     /// Resolves when the node has been told to stop.
     pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.stop.clone().cancelled_owned()
+        self.life.stop.clone().cancelled_owned()
     }
 }
 

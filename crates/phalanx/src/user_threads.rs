@@ -1,20 +1,25 @@
 //! Threads for the user's code, and more of them while all are blocked.
 //!
-//! A handler should wrap what blocks in `cx.blocking`. One that does not holds up the thread it is on; when that happens on
-//! every thread, what comes next is started on a spare one. So work waits in a queue of its own until a thread has really
-//! begun it, and whoever is there first takes it.
+//! Work waits in one queue, and a few *runners* take it from there: each begins a piece, and lets go of it when it does not end at
+//! once, as a task of its own. So a handler that answers without waiting costs no task and no wake-up, and what comes
+//! together is run together.
+//!
+//! A handler should wrap what blocks in `cx.blocking`. One that does not holds up the thread it is on, and only what it has
+//! begun: what waits is taken by the other runners, and when all of them are blocked, by those of a spare thread.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_channel::{Receiver, Sender};
+use futures_util::FutureExt;
 use phalanx_base::Work;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 /// How much work waits for a thread: every call and task that a worker takes at one time, a few times over. What finds no
-/// room waits in the queue of the first threads.
+/// room becomes a task of the first threads.
 const WAITING_MAX: usize = 65_536;
 
 /// How many spare threads there are: whoever blocks more than these holds up others.
@@ -24,6 +29,9 @@ const SPARES_MAX: usize = 32;
 /// notices, and far more than a busy thread needs to come to its next piece of work.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How much work a runner begins before it lets the tasks of its thread have their turn.
+const BURST_MAX: usize = 32;
+
 /// The threads. Dropping it ends them without waiting for what blocks.
 pub(crate) struct UserThreads {
     system: Handle,
@@ -31,14 +39,27 @@ pub(crate) struct UserThreads {
 }
 
 struct Shared {
-    waiting: (Sender<Work>, Receiver<Work>),
-    /// How much work has been begun.
-    begun: AtomicU64,
+    /// Taken before `pools` where both are.
+    queue: Mutex<Queue>,
+    pools: Mutex<Vec<Pool>>,
     /// Whether somebody looks after it.
     is_watched: AtomicBool,
-    /// Which of the pools takes what comes.
-    present: AtomicUsize,
-    pools: Mutex<Vec<Pool>>,
+}
+
+struct Queue {
+    waiting: VecDeque<Work>,
+    /// How much work has been begun.
+    begun: u64,
+    /// Where runners are started.
+    present: Handle,
+    /// Which pool that is.
+    present_number: usize,
+    /// How many runners there may be on it: one a thread.
+    runners_max: usize,
+    /// How many of them there are, blocked or not.
+    runners: usize,
+    /// Grows when other threads take over: the runners of before are not counted any more.
+    shift: u64,
 }
 
 struct Pool {
@@ -68,27 +89,37 @@ impl UserThreads {
     /// Starts one thread a core. What looks after them runs on `system`.
     pub(crate) fn start(system: Handle) -> std::io::Result<Self> {
         let first = Pool::new(&mut Builder::new_multi_thread())?;
+        let queue = Queue {
+            waiting: VecDeque::new(),
+            begun: 0,
+            present: first.runtime.handle().clone(),
+            present_number: 0,
+            runners_max: first.runtime.metrics().num_workers(),
+            runners: 0,
+            shift: 0,
+        };
         let shared = Shared {
-            waiting: async_channel::bounded(WAITING_MAX),
-            begun: AtomicU64::new(0),
-            is_watched: AtomicBool::new(false),
-            present: AtomicUsize::new(0),
+            queue: Mutex::new(queue),
             pools: Mutex::new(vec![first]),
+            is_watched: AtomicBool::new(false),
         };
         Ok(Self { system, shared: Arc::new(shared) })
     }
 
     pub(crate) fn spawn(&self, work: Work) {
-        let unplaced = self.shared.waiting.0.try_send(work).err();
-        let present = self.shared.present.load(Ordering::Relaxed);
         {
-            let pools = self.shared.pools();
-            match unplaced {
-                Some(work) => drop(pools[0].runtime.spawn(work.into_inner())),
-                None => drop(pools[present].runtime.spawn(self.shared.clone().run_next())),
+            let mut queue = self.shared.queue();
+            if queue.waiting.len() >= WAITING_MAX {
+                drop(queue);
+                drop(self.shared.pools()[0].runtime.spawn(work));
+                return;
             }
+            queue.waiting.push_back(work);
+            self.shared.add_runner(&mut queue);
         }
-        if !self.shared.is_watched.swap(true, Ordering::AcqRel) {
+        if !self.shared.is_watched.load(Ordering::Acquire)
+            && !self.shared.is_watched.swap(true, Ordering::AcqRel)
+        {
             self.system.spawn(watch(self.shared.clone()));
         }
     }
@@ -101,33 +132,98 @@ impl UserThreads {
 impl Drop for UserThreads {
     fn drop(&mut self) {
         // A runtime must not be dropped where it would have to wait, which is where a node usually is.
-        for pool in self.shared.pools().drain(..) {
+        let pools: Vec<Pool> = self.shared.pools().drain(..).collect();
+        for pool in pools {
             pool.runtime.shutdown_background();
         }
     }
 }
 
 impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn pools(&self) -> MutexGuard<'_, Vec<Pool>> {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run_next(self: Arc<Self>) {
-        if let Ok(work) = self.waiting.1.try_recv() {
-            self.begun.fetch_add(1, Ordering::Relaxed);
-            // Whoever looks after the threads may go before the work has ended.
-            drop(self);
-            work.await;
+    /// Starts a runner for what waits, unless there are enough.
+    fn add_runner(self: &Arc<Self>, queue: &mut Queue) {
+        if !queue.waiting.is_empty() && queue.runners < queue.runners_max {
+            queue.runners += 1;
+            let runner = Runner { shared: self.clone(), shift: queue.shift, is_counted: true };
+            drop(queue.present.spawn(runner.run()));
         }
     }
 
     /// The first pool that answers takes what comes, and what waits.
     fn choose(self: &Arc<Self>) {
+        let mut queue = self.queue();
         let mut pools = self.pools();
-        let Some(answers) = pools.iter().position(Pool::answers).or_else(|| add(&mut pools)) else { return };
-        self.present.store(answers, Ordering::Relaxed);
-        for _ in 0..self.waiting.1.len() {
-            drop(pools[answers].runtime.spawn(self.clone().run_next()));
+        let Some(number) = pools.iter().position(Pool::answers).or_else(|| add(&mut pools)) else { return };
+        let runtime = &pools[number].runtime;
+        if queue.present_number != number {
+            queue.present = runtime.handle().clone();
+            queue.present_number = number;
+            queue.runners_max = runtime.metrics().num_workers();
+            queue.runners = 0;
+            queue.shift += 1;
+            self.add_runner(&mut queue);
+        }
+    }
+}
+
+/// Begins what waits.
+struct Runner {
+    shared: Arc<Shared>,
+    shift: u64,
+    is_counted: bool,
+}
+
+impl Runner {
+    async fn run(mut self) {
+        loop {
+            for _ in 0..BURST_MAX {
+                let Some(mut work) = self.next() else { return };
+                if (&mut work).now_or_never().is_none() {
+                    // It is polled once more there, which tells it whom to wake.
+                    tokio::spawn(work);
+                }
+            }
+            yield_now().await;
+        }
+    }
+
+    /// What to do next; where there is nothing the runner ends. What waits behind it has another runner first, since this one
+    /// may block.
+    fn next(&mut self) -> Option<Work> {
+        let shared = self.shared.clone();
+        let mut queue = shared.queue();
+        let Some(work) = queue.waiting.pop_front() else {
+            self.uncount(&mut queue);
+            return None;
+        };
+        queue.begun += 1;
+        shared.add_runner(&mut queue);
+        Some(work)
+    }
+
+    fn uncount(&mut self, queue: &mut Queue) {
+        if std::mem::take(&mut self.is_counted) && queue.shift == self.shift {
+            queue.runners -= 1;
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        // One that a panic has ended leaves its place to another.
+        if self.is_counted {
+            let shared = self.shared.clone();
+            let mut queue = shared.queue();
+            self.uncount(&mut queue);
+            shared.add_runner(&mut queue);
         }
     }
 }
@@ -149,11 +245,15 @@ fn add(pools: &mut Vec<Pool>) -> Option<usize> {
 
 /// Looks after the threads while work waits or spare ones are in use.
 async fn watch(shared: Arc<Shared>) {
+    let looked = |shared: &Shared| {
+        let queue = shared.queue();
+        (!queue.waiting.is_empty(), queue.present_number, queue.begun)
+    };
     loop {
-        let begun = shared.begun.load(Ordering::Relaxed);
+        let (.., begun) = looked(&shared);
         sleep(LOOK_INTERVAL).await;
-        let (waits, present) = (!shared.waiting.1.is_empty(), shared.present.load(Ordering::Relaxed));
-        if waits && shared.begun.load(Ordering::Relaxed) == begun {
+        let (waits, present, begun_since) = looked(&shared);
+        if waits && begun_since == begun {
             if let Some(pool) = shared.pools().get(present) {
                 pool.ask();
             }
@@ -163,7 +263,7 @@ async fn watch(shared: Arc<Shared>) {
         } else if !waits {
             shared.is_watched.store(false, Ordering::Release);
             // What came in between has seen that somebody looks after it.
-            if shared.waiting.1.is_empty() || shared.is_watched.swap(true, Ordering::AcqRel) {
+            if shared.queue().waiting.is_empty() || shared.is_watched.swap(true, Ordering::AcqRel) {
                 return;
             }
         }
@@ -207,7 +307,7 @@ mod tests {
             assert_eq!(last.unwrap(), "blocked");
         }
         let free = async {
-            while threads.shared.present.load(Ordering::Relaxed) > 0
+            while threads.shared.queue().present_number > 0
                 || threads.shared.is_watched.load(Ordering::Relaxed)
             {
                 sleep(LOOK_INTERVAL).await;
