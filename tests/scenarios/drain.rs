@@ -102,7 +102,7 @@ async fn a_drain_names_the_handler_that_holds_it_up_and_ends_when_that_returns()
     let blocked = &held_up.blocked[0];
     assert_eq!(blocked.worker.as_str(), "gate-w");
     let BlockReason::Handler { task: named, class } = &blocked.reason else { panic!("{held_up:?}") };
-    assert_eq!((named, class.name.as_str()), (&task, "gate"));
+    assert_eq!((named, &*class.name), (&task, "gate"));
     let total = held_up.total;
     assert_eq!((held_up.released, held_up.left), (0, 1), "everybody else moves all the same: {held_up:?}");
     shut.send_replace(None);
@@ -120,7 +120,7 @@ async fn what_is_left_at_the_deadline_is_released_and_said_to_be_so() {
     let done = soon("the time is up", drain.finished()).await;
     assert_eq!((done.released, done.left, done.moved), (1, 0, done.total - 1), "{done:?}");
     let why: Vec<_> = done.blocked.iter().map(|blocked| (blocked.worker.as_str(), &blocked.reason)).collect();
-    let class = phalanx::ClassName { name: "gate".to_owned(), version: 1 };
+    let class = phalanx::ClassName { name: "gate".into(), version: 1 };
     assert_eq!(why, [("late-w", &BlockReason::Handler { task, class })]);
     // What the handler had in hand comes again at the next owner.
     let again = asked.clone();

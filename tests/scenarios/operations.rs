@@ -21,7 +21,7 @@ async fn nodes_and_tasks_are_listed_from_any_control_node() {
         for node in &listed.nodes {
             assert_eq!(node.owner.as_str(), cluster.ring_owner(node.node.as_str()));
             assert_eq!(node.status, NodeStatus::Ready);
-            let classes: Vec<&str> = node.classes.iter().map(|class| class.name.as_str()).collect();
+            let classes: Vec<&str> = node.classes.iter().map(|class| &*class.name).collect();
             assert!(classes.contains(&"probe") && classes.contains(&"phalanx.node"), "{classes:?}");
         }
         let tasks = control.tasks().await;
@@ -83,7 +83,7 @@ async fn a_worker_stands_by_stops_and_is_ready_again_and_its_tasks_hear_of_it() 
         let progress = far.stop_progress().await.unwrap();
         let [left] = &progress.named[..] else { return false };
         assert_eq!((progress.status, progress.tasks, progress.told), (NodeStatus::Stopping, 1, 1));
-        assert_eq!((&left.task, left.class.name.as_str()), (deaf.id(), "probe"));
+        assert_eq!((&left.task, &*left.class.name), (deaf.id(), "probe"));
         assert!(left.ends_in_ms.is_some_and(|ends_in| ends_in <= 3_000), "{left:?}");
         assert_eq!(cluster.worker("state-w").stop_progress().await.map(|here| here.tasks), Some(1));
         true

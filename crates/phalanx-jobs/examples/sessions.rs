@@ -60,7 +60,7 @@ fn boot(name: &str) -> Result<Boot, NodeIdError> {
 
 impl World {
     fn new(names: &[&str]) -> Result<Self, NodeIdError> {
-        let class = ClassName { name: "camera".to_owned(), version: 1 };
+        let class = ClassName { name: "camera".into(), version: 1 };
         let identity = WorkerIdentity {
             boot: boot("camera-7")?,
             role: Role::Worker,
@@ -196,7 +196,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     world.connect("a")?;
     world.settle(usize::MAX)?;
 
-    let class = ClassName { name: "camera".to_owned(), version: 1 };
+    let class = ClassName { name: "camera".into(), version: 1 };
     let verb = Verb::Start { class, body: Bytes::new(), on_disconnect: OnDisconnect::Keep, instance: None };
     let task = TaskId(world.call("a", verb)?);
     world.settle(usize::MAX)?;

@@ -80,6 +80,14 @@ impl BegunTable {
         }
     }
 
+    /// Lets an id share its caller's name with those that are known: each call comes with a copy of its own, and thousands
+    /// are kept.
+    pub fn share_name(&self, id: &mut CallId) {
+        if let Some((known, _)) = self.callers.get_key_value(&id.caller.node) {
+            id.caller.node = known.clone();
+        }
+    }
+
     /// How many calls run.
     #[must_use]
     pub fn running(&self) -> usize {

@@ -1,5 +1,7 @@
 //! Between typed values and the bytes that travel, with the caps of the wire.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -12,11 +14,24 @@ use crate::wire::{ClassName, PAYLOAD_BYTES_MAX};
 /// # Errors
 /// [`Reason::TooLarge`] beyond [`PAYLOAD_BYTES_MAX`]; [`Reason::Malformed`] for a value that refuses to be serialised.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes, Reason> {
-    let bytes = postcard::to_stdvec(value).map_err(|_| Reason::Malformed)?;
+    let bytes = to_bytes(value).map_err(|_| Reason::Malformed)?;
     if bytes.len() > PAYLOAD_BYTES_MAX {
         return Err(Reason::TooLarge { bytes: bytes.len() as u64, bytes_max: PAYLOAD_BYTES_MAX as u64 });
     }
-    Ok(bytes.into())
+    Ok(bytes)
+}
+
+/// What is not longer than this is serialised on the stack, and copied to where it stays with one allocation.
+const SMALL_BYTES: usize = 512;
+
+/// The bytes of a value, in postcard.
+pub(crate) fn to_bytes<T: Serialize>(value: &T) -> Result<Bytes, postcard::Error> {
+    let mut small = [0; SMALL_BYTES];
+    match postcard::to_slice(value, &mut small) {
+        Ok(bytes) => Ok(Bytes::copy_from_slice(bytes)),
+        Err(postcard::Error::SerializeBufferFull) => postcard::to_stdvec(value).map(Bytes::from),
+        Err(error) => Err(error),
+    }
 }
 
 /// The value in some bytes.
@@ -34,7 +49,7 @@ pub(crate) fn unit() -> Bytes {
 
 /// The bytes of a task's end, as the answer to the question for it.
 pub(crate) fn encode_end(end: &TaskEnd) -> Bytes {
-    postcard::to_stdvec(end).map(Bytes::from).unwrap_or_default()
+    to_bytes(end).unwrap_or_default()
 }
 
 /// The end of a task in an answer.
@@ -47,5 +62,5 @@ pub(crate) fn decode_end(bytes: &[u8]) -> Result<TaskEnd, Reason> {
 
 /// The name of a class on the wire.
 pub(crate) fn class_name<C: JobClass>() -> ClassName {
-    ClassName { name: C::NAME.to_owned(), version: C::VERSION }
+    ClassName { name: Cow::Borrowed(C::NAME), version: C::VERSION }
 }

@@ -120,7 +120,7 @@ impl EventHandlers {
 
     #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "the driver hands events over"))]
     pub(crate) fn class(&self, class: &ClassName) -> Option<Arc<dyn AnyEvents>> {
-        self.classes.get(class.name.as_str()).filter(|events| events.name().version == class.version).cloned()
+        self.classes.get(&*class.name).filter(|events| events.name().version == class.version).cloned()
     }
 }
 

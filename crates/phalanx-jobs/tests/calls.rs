@@ -181,7 +181,7 @@ fn a_caller_that_goes_away_ends_its_call() {
 fn classes_and_versions_are_checked_by_name() {
     let mut world = World::attached();
     let asked = |name: &str, version| Verb::Request {
-        class: ClassName { name: name.to_owned(), version },
+        class: ClassName { name: name.to_owned().into(), version },
         body: bytes(""),
     };
     let unknown = world.call("a", asked("other", 1));

@@ -155,7 +155,7 @@ fn what_was_recorded_decodes_and_there_is_no_other() {
 fn the_greatest_progress_fits_an_answer() {
     let named = StoppingTask {
         task: task(&"n".repeat(64), u64::MAX),
-        class: ClassName { name: "c".repeat(CLASS_NAME_BYTES_MAX), version: u32::MAX },
+        class: ClassName { name: "c".repeat(CLASS_NAME_BYTES_MAX).into(), version: u32::MAX },
         ends_in_ms: Some(u64::MAX),
     };
     let (status, tasks, told) = (NodeStatus::NotConnected, u32::MAX, u32::MAX);
@@ -167,7 +167,7 @@ fn the_greatest_progress_fits_an_answer() {
 #[test]
 fn the_greatest_pages_of_tasks_and_the_greatest_details_fit_an_answer() {
     let id = task(&"n".repeat(64), u64::MAX);
-    let class = ClassName { name: "c".repeat(CLASS_NAME_BYTES_MAX), version: u32::MAX };
+    let class = ClassName { name: "c".repeat(CLASS_NAME_BYTES_MAX).into(), version: u32::MAX };
     let (job, name) = ("j".repeat(JOB_NAME_BYTES_MAX), "i".repeat(INSTANCE_NAME_BYTES_MAX));
     let instance = Some(Instance::new(job, name, u64::MAX).expect("they are within their limits"));
     let end = EndSummary::Aborted(Reason::Panicked("p".repeat(REASON_TEXT_BYTES_MAX)));

@@ -101,25 +101,28 @@ pub enum FrameError {
 ///
 /// # Errors
 /// [`FrameError::TooLarge`] for a body above [`FRAME_BYTES_MAX`]; then nothing was written.
-pub(crate) fn encode_frames(
-    frames: &[Frame],
+pub(crate) fn encode_frames<'a>(
+    frames: impl Iterator<Item = (u8, &'a Bytes)> + Clone,
     scratch: &mut BytesMut,
     chunks: &mut VecDeque<Bytes>,
 ) -> Result<(), FrameError> {
-    for frame in frames {
-        let bytes = u32::try_from(frame.body.len()).unwrap_or(u32::MAX);
+    let mut packed_bytes = 0;
+    for (kind, body) in frames.clone() {
+        let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
         if bytes > FRAME_BYTES_MAX {
-            return Err(FrameError::TooLarge { kind: frame.kind, bytes, bytes_max: FRAME_BYTES_MAX });
+            return Err(FrameError::TooLarge { kind, bytes, bytes_max: FRAME_BYTES_MAX });
         }
+        packed_bytes += HEADER_BYTES + if body.len() < SHARE_BYTES_MIN { body.len() } else { 0 };
     }
-    for frame in frames {
-        scratch.put_u8(frame.kind);
-        scratch.put_u32_le(frame.body.len() as u32);
-        if frame.body.len() < SHARE_BYTES_MIN {
-            scratch.put_slice(&frame.body);
+    scratch.reserve(packed_bytes);
+    for (kind, body) in frames {
+        scratch.put_u8(kind);
+        scratch.put_u32_le(body.len() as u32);
+        if body.len() < SHARE_BYTES_MIN {
+            scratch.put_slice(body);
         } else {
             chunks.push_back(scratch.split().freeze());
-            chunks.push_back(frame.body.clone());
+            chunks.push_back(body.clone());
         }
     }
     if !scratch.is_empty() {
@@ -247,9 +250,13 @@ mod tests {
         (0..=u8::MAX).fold(FrameCaps::new(), |caps, kind| caps.with(kind, bytes_max))
     }
 
+    fn parts(frames: &[Frame]) -> impl Iterator<Item = (u8, &Bytes)> + Clone {
+        frames.iter().map(|frame| (frame.kind, &frame.body))
+    }
+
     fn wire(frames: &[Frame]) -> Vec<u8> {
         let mut chunks = VecDeque::new();
-        encode_frames(frames, &mut BytesMut::new(), &mut chunks).unwrap();
+        encode_frames(parts(frames), &mut BytesMut::new(), &mut chunks).unwrap();
         chunks.into_iter().collect::<Vec<_>>().concat()
     }
 
@@ -295,7 +302,7 @@ mod tests {
     fn a_body_above_every_cap_is_not_sent() {
         let frames = [Frame::new(1, "fits"), Frame::new(2, vec![0; FRAME_BYTES_MAX as usize + 1])];
         let (mut scratch, mut chunks) = (BytesMut::new(), VecDeque::new());
-        assert!(encode_frames(&frames, &mut scratch, &mut chunks).is_err());
+        assert!(encode_frames(parts(&frames), &mut scratch, &mut chunks).is_err());
         assert!(scratch.is_empty() && chunks.is_empty(), "not even the frame before it");
     }
 

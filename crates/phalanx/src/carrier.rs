@@ -71,11 +71,8 @@ struct Sink(FrameSender);
 impl FrameSink for Sink {
     fn send<'a>(&'a mut self, frames: &'a [Frame]) -> BoxFuture<'a, Result<(), CarrierLost>> {
         async move {
-            let frames: Vec<phalanx_transport::Frame> = frames
-                .iter()
-                .map(|frame| phalanx_transport::Frame { kind: frame.kind, body: frame.body.clone() })
-                .collect();
-            self.0.send_all(&frames).await.map_err(|_| CarrierLost)
+            let frames = frames.iter().map(|frame| (frame.kind, &frame.body));
+            self.0.send_each(frames).await.map_err(|_| CarrierLost)
         }
         .boxed()
     }

@@ -140,7 +140,7 @@ impl Control {
     where
         C::Task: Clone,
     {
-        let name = ClassName { name: C::NAME.to_owned(), version: C::VERSION };
+        let name = ClassName { name: C::NAME.into(), version: C::VERSION };
         let requirements = Requirements { class: Some(class(&name)), ..requirements.clone() };
         let mut workforce = self.workforce().await;
         if !preferences.spreads().is_empty() {
@@ -173,5 +173,5 @@ impl Control {
 }
 
 fn class(name: &ClassName) -> Class {
-    Class { name: name.name.clone(), version: name.version }
+    Class { name: name.name.to_string(), version: name.version }
 }

@@ -32,14 +32,50 @@ pub enum Forgotten {
     Connected,
 }
 
+/// When each proxy is looked at next.
+///
+/// A proxy wants that at the deadline of each call, and hardly any passes: so a time that is set stays until an earlier one is wanted,
+/// and a proxy that is looked at without need sets it anew.
+#[derive(Debug, Default)]
+struct Timers {
+    order: BTreeSet<(Instant, NodeId)>,
+    of: BTreeMap<NodeId, Instant>,
+}
+
+impl Timers {
+    fn first(&self) -> Option<Instant> {
+        self.order.first().map(|(at, _)| *at)
+    }
+
+    /// A worker whose time has come by now.
+    fn pop(&mut self, now: Instant) -> Option<NodeId> {
+        let (_, worker) = self.order.first().filter(|(at, _)| *at <= now)?.clone();
+        self.remove(&worker);
+        Some(worker)
+    }
+
+    fn set(&mut self, worker: &NodeId, wanted: Instant) {
+        if self.of.get(worker).is_none_or(|at| wanted < *at) {
+            self.remove(worker);
+            self.of.insert(worker.clone(), wanted);
+            self.order.insert((wanted, worker.clone()));
+        }
+    }
+
+    fn remove(&mut self, worker: &NodeId) {
+        if let Some(at) = self.of.remove(worker) {
+            self.order.remove(&(at, worker.clone()));
+        }
+    }
+}
+
 /// The state machine of one shard. See the module's page.
 pub struct ShardCore {
     config: Config,
     owners: Arc<dyn Owners>,
     proxies: BTreeMap<NodeId, Proxy>,
     links: BTreeMap<LinkId, NodeId>,
-    timers: BTreeSet<(Instant, NodeId)>,
-    timer_of: BTreeMap<NodeId, Instant>,
+    timers: Timers,
     pacer: Pacer,
     /// The workers that should be given away, and wait for their turn.
     waiting: BTreeSet<NodeId>,
@@ -61,8 +97,7 @@ impl ShardCore {
             owners,
             proxies: BTreeMap::new(),
             links: BTreeMap::new(),
-            timers: BTreeSet::new(),
-            timer_of: BTreeMap::new(),
+            timers: Timers::default(),
             waiting: BTreeSet::new(),
             giving: BTreeSet::new(),
             draining: None,
@@ -339,18 +374,14 @@ impl ShardCore {
     /// When to call [`ShardCore::handle_timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let timer = self.timers.first().map(|(at, _)| *at);
+        let timer = self.timers.first();
         let pace = if self.waiting.is_empty() { None } else { self.pacer.poll_timeout(self.giving.len()) };
         [timer, pace, self.losses.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Does what the time asks for.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((at, worker)) = self.timers.first().cloned()
-            && at <= now
-        {
-            self.timers.pop_first();
-            self.timer_of.remove(&worker);
+        while let Some(worker) = self.timers.pop(now) {
             let Some(proxy) = self.proxies.get_mut(&worker) else { continue };
             if proxy.handle_timeout(now, self.owners.as_ref(), &mut self.effects) {
                 self.drop_proxy(&worker);
@@ -364,24 +395,20 @@ impl ShardCore {
 
     /// Keeps what is known of a proxy from outside: its timer, and whether it waits to be given away or is.
     fn note(&mut self, worker: &NodeId) {
-        let proxy = self.proxies.get(worker);
+        let proxy = self.proxies.get_mut(worker);
         let member = |set: &mut BTreeSet<NodeId>, is_in: bool| match is_in {
             true if !set.contains(worker) => drop(set.insert(worker.clone())),
             true => {}
             false => drop(set.remove(worker)),
         };
-        member(&mut self.waiting, proxy.is_some_and(|proxy| proxy.wants_to_give(self.owners.as_ref())));
-        member(&mut self.giving, proxy.is_some_and(Proxy::is_giving));
+        let wants_to_give = proxy.as_ref().is_some_and(|proxy| proxy.wants_to_give(self.owners.as_ref()));
+        member(&mut self.waiting, wants_to_give);
+        member(&mut self.giving, proxy.as_ref().is_some_and(|proxy| proxy.is_giving()));
         if let Some(draining) = &mut self.draining {
-            draining.note(worker, proxy);
+            draining.note(worker, proxy.as_deref());
         }
-        self.count(worker);
-        self.set_timer(worker);
-    }
-
-    /// Counts the worker among those that are there or lost. Of a node that leaves nobody is lost: its links end.
-    fn count(&mut self, worker: &NodeId) {
-        let Some(proxy) = self.proxies.get_mut(worker) else { return };
+        let Some(proxy) = proxy else { return self.timers.remove(worker) };
+        // Of a node that leaves nobody is lost: its links end.
         let standing = match proxy.standing() {
             Standing::Missing(_) if self.owners.is_leaving() => Standing::Away,
             standing => standing,
@@ -389,19 +416,8 @@ impl ShardCore {
         if standing != proxy.counted {
             self.losses.change(worker, std::mem::replace(&mut proxy.counted, standing), standing);
         }
-    }
-
-    fn set_timer(&mut self, worker: &NodeId) {
-        let next = self.proxies.get(worker).and_then(Proxy::poll_timeout);
-        if self.timer_of.get(worker).copied() == next {
-            return;
-        }
-        if let Some(before) = self.timer_of.remove(worker) {
-            self.timers.remove(&(before, worker.clone()));
-        }
-        if let Some(next) = next {
-            self.timer_of.insert(worker.clone(), next);
-            self.timers.insert((next, worker.clone()));
+        if let Some(next) = proxy.poll_timeout() {
+            self.timers.set(worker, next);
         }
     }
 }

@@ -14,7 +14,7 @@ fn task(sequence: u64) -> TaskId {
 }
 
 fn class() -> ClassName {
-    ClassName { name: "test".to_owned(), version: 1 }
+    ClassName { name: "test".into(), version: 1 }
 }
 
 #[allow(clippy::disallowed_methods, reason = "any instant will do")]

@@ -58,12 +58,13 @@ pub(super) struct Called {
 struct CancelOnDrop<'a> {
     service: &'a ControlService,
     owner: &'a NodeId,
-    call: Option<(NodeId, CallId)>,
+    call: Option<(&'a NodeId, &'a CallId)>,
 }
 
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
         let Some((worker, id)) = self.call.take() else { return };
+        let (worker, id) = (worker.clone(), id.clone());
         if *self.owner == self.service.0.boot.node {
             self.service.0.local.cancel(worker, id);
         } else {
@@ -89,11 +90,10 @@ impl ControlService {
         // Who was asked last.
         let mut tried = None;
         loop {
-            let until = (attempts.deadline() + DEADLINE_GRACE).into();
-            let outcome = match timeout_at(until, self.locate(worker, tried.as_ref())).await {
-                Err(_) => Outcome::NotExecuted(Reason::DeadlineExceeded),
-                Ok(Err(reason)) => Outcome::NotExecuted(reason),
-                Ok(Ok((owner, generation))) => {
+            let until = attempts.deadline() + DEADLINE_GRACE;
+            let outcome = match self.locate_by(until, worker, tried.as_ref()).await {
+                Err(reason) => Outcome::NotExecuted(reason),
+                Ok((owner, generation)) => {
                     let generation = *stamped.get_or_insert(generation);
                     let deadline = attempts.deadline();
                     let outcome = self.attempt(worker, &owner, &id, generation, verb.clone(), deadline).await;
@@ -135,16 +135,28 @@ impl ControlService {
         verb: Verb,
         deadline: Instant,
     ) -> Outcome {
-        let call = Some((worker.clone(), id.clone()));
-        let mut cancel = CancelOnDrop { service: self, owner, call };
+        let mut cancel = CancelOnDrop { service: self, owner, call: Some((worker, id)) };
+        let mut call = ProxyCall { id: id.clone(), generation, deadline, verb };
+        let is_here = *owner == self.0.boot.node;
+        if is_here {
+            match self.0.local.begin_call(worker, call) {
+                Ok(answer) => {
+                    // A proxy answers in time, whatever the worker does: there is no need to watch the clock here too.
+                    let outcome = answer.await.unwrap_or(Outcome::Unknown(Reason::ShuttingDown));
+                    cancel.call = None;
+                    return outcome;
+                }
+                Err(refused) => call = *refused,
+            }
+        }
         let answer = async {
-            if *owner == self.0.boot.node {
-                let call = ProxyCall { id: id.clone(), generation, deadline, verb };
+            if is_here {
                 return self.0.local.call(worker, call).await;
             }
+            let ProxyCall { id, generation, verb, .. } = call;
             let remaining = deadline.saturating_duration_since(now());
             let remaining_ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
-            let forward = Forward { worker: worker.clone(), id: id.clone(), generation, remaining_ms, verb };
+            let forward = Forward { worker: worker.clone(), id, generation, remaining_ms, verb };
             let (reply, answer) = oneshot::channel();
             let input = peers::Input::Forward(owner.clone(), forward, reply);
             if self.0.peers.send(input).await.is_err() {
@@ -158,6 +170,20 @@ impl ControlService {
             cancel.call = None;
         }
         outcome.unwrap_or(Outcome::Unknown(Reason::DeadlineExceeded))
+    }
+
+    /// As [`locate`](Self::locate), until then. Most of the time it is known, and no timer is needed.
+    async fn locate_by(
+        &self,
+        until: Instant,
+        worker: &NodeId,
+        tried: Option<&NodeId>,
+    ) -> Result<(NodeId, Generation), Reason> {
+        if let Some(location) = self.cached_location(worker).filter(|_| !self.0.peers.is_closed()) {
+            return Ok(location);
+        }
+        let located = timeout_at(until.into(), self.locate(worker, tried)).await;
+        located.unwrap_or(Err(Reason::DeadlineExceeded))
     }
 
     /// Who hosts the proxy of a worker, and the worker's boot. Whom the directory names is asked first, unless it is the one

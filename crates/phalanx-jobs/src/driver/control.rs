@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use phalanx_base::{Boot, Fence, Generation, NodeId, NodeStatus, Role, Spawn};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::call::Locations;
@@ -149,7 +150,22 @@ impl Local {
         answer.await.ok()
     }
 
-    /// Gives a call to the worker's proxy. Dropping the future does not cancel the call.
+    /// Gives a call to the worker's proxy, which answers it by its deadline and a little; the call comes back while the inbox is
+    /// full.
+    pub(super) fn begin_call(
+        &self,
+        worker: &NodeId,
+        call: ProxyCall,
+    ) -> Result<oneshot::Receiver<Outcome>, Box<ProxyCall>> {
+        let (reply, answer) = oneshot::channel();
+        match self.shard(worker).try_send(shard::Input::Call(worker.clone(), call, reply)) {
+            Err(TrySendError::Full(shard::Input::Call(_, call, _))) => Err(Box::new(call)),
+            // A service that has stopped has dropped the reply, which says so.
+            Ok(()) | Err(_) => Ok(answer),
+        }
+    }
+
+    /// Gives a call to the worker's proxy, once there is room. Dropping the future does not cancel the call.
     pub(super) async fn call(&self, worker: &NodeId, call: ProxyCall) -> Outcome {
         let outcome = self.ask(worker, |reply| shard::Input::Call(worker.clone(), call, reply)).await;
         outcome.unwrap_or(Outcome::Unknown(Reason::ShuttingDown))

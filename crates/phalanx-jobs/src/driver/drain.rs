@@ -6,8 +6,9 @@ use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{interval, timeout};
 
+use super::alarm::Alarm;
 use super::control::ControlService;
-use super::{now, shard, sleep_until};
+use super::{now, shard};
 use crate::config::LINGER;
 use crate::control::DrainProgress;
 
@@ -95,12 +96,14 @@ impl ControlService {
         let handed_over = self.handed_over();
         tokio::pin!(handed_over);
         let mut ask = interval(ASKED_INTERVAL);
+        let mut over = Alarm::default();
+        over.set(deadline);
         let mut logged_at = now();
         loop {
             tokio::select! {
                 biased;
                 () = &mut handed_over => return true,
-                () = sleep_until(deadline) => return false,
+                () = over.wait() => return false,
                 _ = ask.tick() => {}
             }
             let next = self.drain_progress().await;

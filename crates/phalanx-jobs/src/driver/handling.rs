@@ -95,7 +95,7 @@ impl States {
                     offer.states.push(TaskState { task: task.clone(), state });
                 }
                 _ => tracing::warn!(
-                    worker = %offer.worker, %task, class = kept.class.name,
+                    worker = %offer.worker, %task, class = %kept.class.name,
                     "the state of an event handler is too large to move: it begins anew at the next owner"
                 ),
             }

@@ -23,7 +23,7 @@ pub(super) async fn kept(jobs: &Jobs, spawn: &dyn Spawn) -> Vec<AnyKept> {
             let named = timeout(KEPT_TIMEOUT, job.kept()).await;
             named.unwrap_or_else(|_| {
                 let class = job.name().name;
-                tracing::error!(class, "a handler did not name its kept tasks in time: they are lost");
+                tracing::error!(%class, "a handler did not name its kept tasks in time: they are lost");
                 Vec::new()
             })
         })

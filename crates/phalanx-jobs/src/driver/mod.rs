@@ -4,6 +4,7 @@
 //! control nodes, and the calls of this node's users. One task owns each core; everybody else has a bounded inbox.
 
 mod accept;
+mod alarm;
 mod call;
 mod control;
 mod drain;
@@ -43,14 +44,6 @@ use std::time::Instant;
 /// The clock of all drivers: tokio's, so that a test can pause it.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-/// Sleeps until a core wants to be woken; for ever if it does not.
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// How many messages wait in the inbox of a driver: as many as it handles in a few milliseconds.

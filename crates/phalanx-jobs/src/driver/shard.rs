@@ -6,11 +6,12 @@ use std::sync::Arc;
 use phalanx_base::{Fence, Generation, Lane, NodeId, NodeStatus, Spawn};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use super::alarm::Alarm;
 use super::control::WorkerChange;
 use super::handling::{Handled, States};
 use super::mass::ShardLosses;
 use super::streams::{StreamEvent, Streams};
-use super::{BURST_MAX, listing, now, peers, sleep_until};
+use super::{BURST_MAX, listing, now, peers};
 use crate::carrier::Carrier;
 use crate::config::Config;
 use crate::control::{ControlEvent, DrainProgress, LossCounts, ProxyCall, ShardCore, WorkerLink};
@@ -79,6 +80,7 @@ pub(super) struct Shard {
     told_losses: LossCounts,
     /// Who waits until this shard may go: one for each caller of `handed_over`.
     leavers: Vec<oneshot::Sender<()>>,
+    alarm: Alarm,
 }
 
 impl Shard {
@@ -100,6 +102,7 @@ impl Shard {
             losses: settings.losses,
             told_losses: LossCounts::default(),
             leavers: Vec::new(),
+            alarm: Alarm::default(),
         }
     }
 
@@ -108,7 +111,7 @@ impl Shard {
     }
 
     async fn turn(&mut self) -> bool {
-        let timeout = self.core.poll_timeout();
+        self.alarm.set(self.core.poll_timeout());
         let mut input = None;
         tokio::select! {
             biased;
@@ -117,7 +120,7 @@ impl Shard {
                 Some(message) => input = Some(message),
                 None => return false,
             },
-            () = sleep_until(timeout) => {}
+            () = self.alarm.wait() => {}
         }
         let mut taken = 0;
         while let Some(message) = input.take().or_else(|| self.inbox.try_recv().ok()) {

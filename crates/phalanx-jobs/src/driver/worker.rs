@@ -1,6 +1,7 @@
 //! Runs a worker: frames and the user's answers in, frames and the user's work out.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -13,12 +14,13 @@ use futures_util::stream::FuturesUnordered;
 use phalanx_base::{Address, Boot, Fence, Generation, Lane, NodeId, NodeStatus, Spawn, Usage};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::alarm::Alarm;
 use super::kept::kept;
 use super::operations::{Asked, OperationsHandler, operate};
 use super::outflow::serve;
 use super::streams::{StreamEvent, Streams};
 use super::transfers::receive;
-use super::{BURST_MAX, INBOX_MAX, now, sleep_until};
+use super::{BURST_MAX, INBOX_MAX, now};
 use crate::carrier::{Carrier, Stream};
 use crate::class::JobClass;
 use crate::config::Config;
@@ -179,12 +181,14 @@ struct Driver {
     observer: Arc<dyn Observer>,
     streams: Streams,
     inbox: mpsc::Receiver<Input>,
-    from_user: Receiver<FromUser>,
+    /// As a stream: one that is pinned waits without a new listener each time.
+    from_user: Pin<Box<Receiver<FromUser>>>,
     answers: Sender<FromUser>,
     requests: BTreeMap<CallId, AbortHandle>,
     tasks: BTreeMap<TaskId, TaskSlot>,
     finder: Option<(Finder, Arc<dyn Dial>)>,
     dials: FuturesUnordered<BoxFuture<'static, bool>>,
+    alarm: Alarm,
     view: watch::Sender<WorkerView>,
 }
 
@@ -209,12 +213,13 @@ impl Driver {
             observer,
             streams: Streams::new(None),
             inbox,
-            from_user,
+            from_user: Box::pin(from_user),
             answers,
             requests: BTreeMap::new(),
             tasks: BTreeMap::new(),
             finder: finder.map(|(config, seed, dial)| (Finder::new(config, seed, now()), dial)),
             dials: FuturesUnordered::new(),
+            alarm: Alarm::default(),
             view,
         }
     }
@@ -243,10 +248,10 @@ impl Driver {
                 waits: false,
             };
             if self.core.handle_kept(now(), task.clone(), start) {
-                tracing::info!(worker = %self.boot.node, %task, class, "a task of an earlier boot goes on");
+                tracing::info!(worker = %self.boot.node, %task, %class, "a task of an earlier boot goes on");
                 self.run_task(task, kept.instance, &class, kept.body, true);
             } else {
-                tracing::error!(worker = %self.boot.node, %task, class, "a kept task was named twice, or is one too many");
+                tracing::error!(worker = %self.boot.node, %task, %class, "a kept task was named twice, or is one too many");
             }
         }
     }
@@ -254,17 +259,18 @@ impl Driver {
     /// Waits for something, then takes a burst from each source, so that none starves another. Says whether to go on.
     async fn turn(&mut self) -> bool {
         let finder_timeout = self.finder.as_ref().and_then(|(finder, _)| finder.poll_timeout());
-        let timeout = [self.core.poll_timeout(), finder_timeout].into_iter().flatten().min();
+        self.alarm.set(self.core.poll_timeout());
+        self.alarm.set(finder_timeout);
         let woken = tokio::select! {
             biased;
             event = self.streams.next() => Woken::Stream(event),
-            message = self.from_user.recv() => match message {
-                Ok(message) => Woken::User(message),
-                Err(_) => Woken::Input(None),
+            message = self.from_user.next() => match message {
+                Some(message) => Woken::User(message),
+                None => Woken::Input(None),
             },
             input = self.inbox.recv() => Woken::Input(input),
             Some(_) = self.dials.next() => Woken::Dialled,
-            () = sleep_until(timeout) => Woken::Time,
+            () = self.alarm.wait() => Woken::Time,
         };
         match woken {
             Woken::Stream(event) => {
@@ -542,7 +548,7 @@ impl Driver {
             refusal: Refusal::default(),
             spawn: self.spawn.clone(),
         };
-        let (handler, abort) = abortable(async move { job.request(cx, body).await });
+        let (handler, abort) = abortable(job.request(cx, body));
         self.requests.insert(call.clone(), abort);
         let answers = self.answers.clone();
         let work = Box::pin(async move {

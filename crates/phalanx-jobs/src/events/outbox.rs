@@ -308,7 +308,7 @@ mod tests {
     }
 
     fn class() -> ClassName {
-        ClassName { name: "test".to_owned(), version: 1 }
+        ClassName { name: "test".into(), version: 1 }
     }
 
     #[test]

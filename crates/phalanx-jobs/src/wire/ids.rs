@@ -1,5 +1,6 @@
 //! The names of calls, tasks and streams of commands: all made by the node where a call enters, none of them random.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -12,12 +13,26 @@ use crate::outcome::shortened;
 ///
 /// A repeat of a call carries the same id; so the worker can tell a repeat from a new call, and a number below the
 /// window that it keeps from one that it has never seen.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// Ordered by the number first, which tells most calls apart at once, and those of one caller by their age.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CallId {
     /// Where the call entered.
     pub caller: Boot,
     /// Grows with each call of that boot.
     pub sequence: u64,
+}
+
+impl Ord for CallId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.sequence.cmp(&other.sequence).then_with(|| self.caller.cmp(&other.caller))
+    }
+}
+
+impl PartialOrd for CallId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl fmt::Display for CallId {

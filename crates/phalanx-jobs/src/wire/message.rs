@@ -1,5 +1,7 @@
 //! The messages of sessions, and those between control nodes.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use phalanx_base::{AddressList, Fence, Generation, Labels, NodeId, NodeStatus, RosterVersion, Usage};
 use serde::de::DeserializeOwned;
@@ -52,8 +54,8 @@ pub struct Attached {
 /// A job class by name and version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClassName {
-    /// Its name.
-    pub name: String,
+    /// Its name: that of a class of this program is not copied with each call.
+    pub name: Cow<'static, str>,
     /// Its version.
     pub version: u32,
 }
@@ -443,9 +445,9 @@ impl Message {
 }
 
 pub(super) fn encode<T: Serialize>(kind: Kind, body: &T) -> Frame {
-    let body = postcard::to_stdvec(body)
+    let body = crate::codec::to_bytes(body)
         .expect("a message is made of numbers, strings and bytes, which always encode");
-    Frame { kind: kind as u8, body: body.into() }
+    Frame { kind: kind as u8, body }
 }
 
 pub(super) fn decode<T: DeserializeOwned>(kind: Kind, body: &[u8]) -> Result<T, DecodeError> {

@@ -19,7 +19,8 @@ const CALLS_RUNNING_MAX: usize = 16_384;
 
 impl WorkerCore {
     /// The table of begun calls is asked first: a repeat gets the outcome of the first, whatever its fence.
-    pub(super) fn handle_call(&mut self, now: Instant, link: LinkId, call: Call) {
+    pub(super) fn handle_call(&mut self, now: Instant, link: LinkId, mut call: Call) {
+        self.begun.share_name(&mut call.id);
         let refused = match self.begun.lookup(&call.id) {
             Begun::No => match self.check(link, &call) {
                 Ok(()) => return self.begin(now, link, call),

@@ -16,6 +16,7 @@ mod states;
 use starts::Held;
 pub use starts::SUPERSEDED_GRACE;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,7 @@ pub enum WorkerEvent {
         /// When it must have ended.
         deadline: Instant,
         /// To which class.
-        class: String,
+        class: Cow<'static, str>,
         /// The class's request.
         body: Bytes,
     },
@@ -69,7 +70,7 @@ pub enum WorkerEvent {
         /// The boot that it was meant for, and the fence that came with it; `None` for one that was told as accepted before.
         under: Option<(Generation, Fence)>,
         /// Of which class.
-        class: String,
+        class: Cow<'static, str>,
         /// The class's task.
         body: Bytes,
         /// Which attempt of which instance of a job it is, if it is one.

@@ -4,6 +4,7 @@
 //! beside each other here. The earlier one is told to stop and has [`SUPERSEDED_GRACE`]; then its future is dropped, and what
 //! its destructors leave behind is its own affair.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -29,7 +30,7 @@ pub(super) struct Start {
 /// A task that waits for the end of an earlier attempt. There is one for each instance, and it counts as a task.
 #[derive(Debug)]
 pub(super) struct Held {
-    class: String,
+    class: Cow<'static, str>,
     body: Bytes,
     instance: Option<Instance>,
 }

@@ -13,7 +13,7 @@ fn boot(name: &str) -> Boot {
 }
 
 fn class() -> ClassName {
-    ClassName { name: "test".to_owned(), version: 1 }
+    ClassName { name: "test".into(), version: 1 }
 }
 
 fn worker(config: Config) -> WorkerCore {

@@ -25,7 +25,7 @@ pub(crate) fn node(name: &str) -> NodeId {
 }
 
 pub(crate) fn class() -> ClassName {
-    ClassName { name: "work".to_owned(), version: 1 }
+    ClassName { name: "work".into(), version: 1 }
 }
 
 pub(crate) fn bytes(text: &str) -> Bytes {

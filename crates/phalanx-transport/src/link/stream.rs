@@ -117,8 +117,7 @@ impl FrameSender {
     /// [`StreamError::Frame`] for a body above [`FRAME_BYTES_MAX`](crate::FRAME_BYTES_MAX), and nothing was sent; after
     /// any other error the stream is over, and each further call says the same.
     pub async fn send(&mut self, kind: u8, body: impl Into<Bytes>) -> Result<(), StreamError> {
-        let frame = Frame { kind, body: body.into() };
-        self.send_all(std::slice::from_ref(&frame)).await
+        self.send_each(std::iter::once((kind, &body.into()))).await
     }
 
     /// Sends several frames with as few writes as possible; else as [`send`](Self::send).
@@ -126,6 +125,17 @@ impl FrameSender {
     /// # Errors
     /// As [`send`](Self::send): where one frame is too long, none is sent.
     pub async fn send_all(&mut self, frames: &[Frame]) -> Result<(), StreamError> {
+        self.send_each(frames.iter().map(|frame| (frame.kind, &frame.body))).await
+    }
+
+    /// As [`send_all`](Self::send_all), for whoever has kinds and bodies in another form.
+    ///
+    /// # Errors
+    /// As [`send_all`](Self::send_all).
+    pub async fn send_each<'a>(
+        &mut self,
+        frames: impl Iterator<Item = (u8, &'a Bytes)> + Clone,
+    ) -> Result<(), StreamError> {
         self.flush().await?;
         encode_frames(frames, &mut self.scratch, &mut self.unsent)?;
         self.flush().await

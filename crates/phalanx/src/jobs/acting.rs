@@ -53,7 +53,7 @@ pub(crate) async fn start(worker: WorkerHandle, start: Start) -> Result<TaskId, 
         }
         None => OnDisconnect::Keep,
     };
-    let class = ClassName { name: start.class.name, version: start.class.version };
+    let class = ClassName { name: start.class.name.into(), version: start.class.version };
     let worker = worker.for_instance(instance).on_disconnect(on_disconnect);
     worker.start_encoded(class, start.body, start.generation).await.map_err(|error| StartFailure {
         may_have_started: !matches!(error, CallError::NotExecuted(_)),

@@ -80,7 +80,7 @@ impl Workers {
 
 fn report(summary: NodeSummary) -> NodeReport {
     let class =
-        |name: &phalanx_jobs::wire::ClassName| Class { name: name.name.clone(), version: name.version };
+        |name: &phalanx_jobs::wire::ClassName| Class { name: name.name.to_string(), version: name.version };
     NodeReport {
         node: summary.node,
         generation: summary.generation,

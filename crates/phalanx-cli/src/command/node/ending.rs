@@ -282,7 +282,7 @@ mod tests {
     fn what_blocks_is_named_with_its_reason() {
         let task = |number, ends_in_ms| StoppingTask {
             task: task_id(number),
-            class: ClassName { name: "process".to_owned(), version: 1 },
+            class: ClassName { name: "process".into(), version: 1 },
             ends_in_ms,
         };
         let named = vec![task(1, None), task(2, Some(4_100)), task(3, Some(0))];

@@ -88,7 +88,7 @@ mod tests {
         let end = EndSummary::Aborted(Reason::Panicked("no more frames".to_owned()));
         let details = TaskDetails {
             task: task_id(7),
-            class: ClassName { name: "transcode".to_owned(), version: 2 },
+            class: ClassName { name: "transcode".into(), version: 2 },
             instance: None,
             state: end.state(),
             running_ms: 3_600_000,

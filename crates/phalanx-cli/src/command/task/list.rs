@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn tasks_are_listed_with_their_ends() {
-        let class = || ClassName { name: "process".to_owned(), version: 1 };
+        let class = || ClassName { name: "process".into(), version: 1 };
         let running =
             TaskInfo { task: task_id(7), class: class(), instance: None, state: TaskState::Running };
         let ended = |number, end| EndedTask {
