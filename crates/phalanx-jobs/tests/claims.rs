@@ -54,6 +54,48 @@ fn of_two_that_know_the_same_the_greater_name_wins_and_who_knows_less_loses() {
 }
 
 #[test]
+fn another_one_stands_in_for_an_owner_that_the_worker_cannot_reach_and_gives_it_back() {
+    let mut world = World::attached();
+    // It does not come to "a", where it is sent.
+    world.automatic = false;
+    let link = world.links_of("a")[0];
+    world.cut(link, true, true);
+    world.connect("b");
+    world.pass(SECOND);
+    assert_eq!(world.worker.redirected, Some(node("a")), "a is alive, and should have it");
+    assert_eq!((world.fence("a"), world.fence("b")), (None, None));
+    world.strand("b");
+    world.pass(SECOND);
+    assert_eq!(world.fence("b"), None, "b is not who should have it");
+    world.strand("a");
+    world.pass(20 * SECOND);
+    assert_eq!((world.fence("a"), world.fence("b")), (None, Some(2)));
+    assert_eq!(world.worker.redirected, Some(node("a")), "b sends it there again and again");
+    world.strand("a");
+    world.pass(SECOND);
+    assert_eq!(world.fence("b"), Some(2), "whoever has an owner is not stranded");
+    world.connect("a");
+    world.pass(60 * SECOND);
+    assert_eq!((world.fence("a"), world.fence("b")), (Some(3), None));
+}
+
+#[test]
+fn of_two_that_stand_in_one_is_enough() {
+    let mut world = World::attached();
+    let link = world.links_of("a")[0];
+    world.cut(link, true, true);
+    for name in ["a", "b"] {
+        world.set_view(name, |view| view.acting = Some("c"));
+        world.connect(name);
+    }
+    world.pass(SECOND);
+    world.strand("c");
+    world.pass(20 * SECOND);
+    let fences = (world.fence("a"), world.fence("b"));
+    assert!(matches!(fences, (Some(2), None) | (None, Some(2))), "{fences:?}");
+}
+
+#[test]
 fn what_the_owner_has_learnt_since_counts_against_a_claim() {
     let mut world = World::attached();
     world.set_view("a", |view| view.roster = 8);

@@ -27,6 +27,8 @@ enum Action {
     Cut(Index, bool, bool),
     Crash(usize),
     RestartWorker,
+    /// The worker says that it cannot reach one of them.
+    OutOfReach(usize),
     /// What one control node, or both, believe of who acts and who is down.
     View(Option<usize>, usize, bool),
     /// So many events of so many bytes.
@@ -93,6 +95,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (0usize..2).prop_map(Action::Crash),
         1 => Just(Action::LoseWords),
         1 => Just(Action::RestartWorker),
+        2 => (0usize..2).prop_map(Action::OutOfReach),
         2 => (prop::option::of(0usize..2), 0usize..2, any::<bool>())
             .prop_map(|(who, acting, down)| Action::View(who, acting, down)),
         1 => (3_000u64..20_000).prop_map(Action::Time),
@@ -147,6 +150,7 @@ fn step(world: &mut World, made: &mut Made, action: Action) {
         }
         Action::Crash(control) => world.crash(NAMES[control]),
         Action::RestartWorker => world.restart_worker(),
+        Action::OutOfReach(control) => world.strand(NAMES[control]),
         Action::View(None, acting, _) => world.set_acting(NAMES[acting]),
         Action::View(Some(who), acting, down) => {
             // To take a live node for dead is a fault: what it has in hand is handled elsewhere too.

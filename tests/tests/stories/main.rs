@@ -6,6 +6,7 @@
 mod calls;
 mod data;
 mod node;
+mod reach;
 mod relay;
 mod stage;
 mod tasks;

@@ -63,6 +63,8 @@ pub struct Proxy {
     last_fence: Fence,
     /// The present owner that the worker named when it refused.
     refused_for: Option<NodeId>,
+    /// The acting owner that the worker cannot reach, while this node claims it in that one's place.
+    stands_in_for: Option<NodeId>,
     status: NodeStatus,
     /// What the worker said of itself last.
     said: Said,
@@ -107,6 +109,7 @@ impl Proxy {
             claim: Claim::None,
             last_fence: Fence::default(),
             refused_for: None,
+            stands_in_for: None,
             status: NodeStatus::Connecting,
             said: Said::default(),
             told_status: None,
@@ -216,7 +219,7 @@ impl Proxy {
         self.link = Some(link);
         (self.lost_at, self.is_missed) = (None, false);
         self.claim = Claim::None;
-        self.refused_for = None;
+        (self.refused_for, self.stands_in_for) = (None, None);
         self.follow_plan(now, owners, fx);
         if !matches!(self.claim, Claim::Attaching { .. }) {
             // It tells somebody else what of its earlier boots goes on.
@@ -264,7 +267,10 @@ impl Proxy {
             self.failed = None;
         }
         self.acting = acting;
-        let mine = self.acting.as_ref().is_some_and(|acting| owners.is_me(&acting.node));
+        let mine = self.acting.as_ref().is_some_and(|acting| {
+            let stands_in = self.fence().is_none() && self.stands_in_for.as_ref() == Some(&acting.node);
+            owners.is_me(&acting.node) || stands_in
+        });
         let by_dialling = self.link.as_ref().is_some_and(|link| link.role == Role::Worker);
         match Steward::next(self.holding(), self.acting.as_ref(), mine, by_dialling) {
             Step::Wait => {}
@@ -349,6 +355,7 @@ impl Proxy {
                 }
                 self.welcome_events(now, fence, owners, fx);
             }
+            Message::Stranded(stranded) => self.handle_stranded(now, stranded.owner, owners, fx),
             Message::StandDown(_) => self.stand_down(now, owners, fx),
             Message::Report(report) => {
                 self.said.tasks = report.tasks;
@@ -400,6 +407,7 @@ impl Proxy {
         self.last_fence = attached.fence;
         self.claim = Claim::Active(attached.fence);
         (self.refused_for, self.rest_until, self.linger_until, self.failed) = (None, None, None, None);
+        self.stands_in_for = None;
         if let Some(link) = &self.link {
             fx.event(ControlEvent::OpenEventLane(link.link));
         }
@@ -423,6 +431,17 @@ impl Proxy {
         }
     }
 
+    /// The worker cannot reach its acting owner, which lives: this node claims it, and gives it to that one once the two have a
+    /// link. Of several that stand in the worker takes the first.
+    fn handle_stranded(&mut self, now: Instant, owner: NodeId, owners: &dyn Owners, fx: &mut Effects) {
+        let named = self.acting.as_ref().is_some_and(|acting| acting.node == owner);
+        if named && self.fence().is_none() && !owners.is_me(&owner) && !owners.is_leaving() {
+            tracing::info!(worker = %self.worker, %owner, "the worker cannot reach its owner: this node stands in");
+            self.stands_in_for = Some(owner);
+            self.follow_plan(now, owners, fx);
+        }
+    }
+
     /// The worker has another live owner: that one is asked for it, unless it has offered it already.
     fn handle_nack(
         &mut self,
@@ -436,6 +455,10 @@ impl Proxy {
             return;
         }
         self.last_fence = self.last_fence.max(fence);
+        if self.stands_in_for.take().is_some() {
+            // It needs nobody to stand in any more.
+            return self.claim = Claim::SentOn;
+        }
         let offered = self.valid_offer(now).is_some_and(|offer| offer.fence == fence);
         let retry = if offered { OFFER_RETRY } else { CLAIM_RETRY };
         if !offered {

@@ -187,7 +187,8 @@ struct Driver {
     requests: BTreeMap<CallId, AbortHandle>,
     tasks: BTreeMap<TaskId, TaskSlot>,
     finder: Option<(Finder, Arc<dyn Dial>)>,
-    dials: FuturesUnordered<BoxFuture<'static, bool>>,
+    /// Each says whom it was for, and whether it has led to a link.
+    dials: FuturesUnordered<BoxFuture<'static, (Option<NodeId>, bool)>>,
     alarm: Alarm,
     view: watch::Sender<WorkerView>,
 }
@@ -197,7 +198,7 @@ enum Woken {
     Stream(StreamEvent),
     User(FromUser),
     Input(Option<Input>),
-    Dialled,
+    Dialled(Option<NodeId>, bool),
     Time,
 }
 
@@ -269,7 +270,7 @@ impl Driver {
                 None => Woken::Input(None),
             },
             input = self.inbox.recv() => Woken::Input(input),
-            Some(_) = self.dials.next() => Woken::Dialled,
+            Some((node, reached)) = self.dials.next() => Woken::Dialled(node, reached),
             () = self.alarm.wait() => Woken::Time,
         };
         match woken {
@@ -283,9 +284,9 @@ impl Driver {
             Woken::User(message) => self.handle_user(message),
             Woken::Input(Some(input)) => self.handle_input(input),
             Woken::Input(None) => return false,
-            Woken::Dialled => {
+            Woken::Dialled(node, reached) => {
                 if let Some((finder, _)) = &mut self.finder {
-                    finder.handle_dialled();
+                    finder.handle_dialled(node.as_ref(), reached);
                 }
             }
             Woken::Time => {}
@@ -431,7 +432,12 @@ impl Driver {
             } else if let Some((finder, dial)) = &mut self.finder
                 && let Some(target) = finder.poll_dial()
             {
-                self.dials.push(dial.dial(target));
+                let (node, dialling) = (target.node.clone(), dial.dial(target));
+                self.dials.push(Box::pin(async move { (node, dialling.await) }));
+            } else if let Some((finder, _)) = &mut self.finder
+                && let Some(owner) = finder.poll_out_of_reach()
+            {
+                self.core.handle_out_of_reach(&owner);
             } else {
                 break;
             }

@@ -41,6 +41,9 @@ const DIALS_MAX: usize = 3;
 /// How many discovered addresses are kept: each round tries them all.
 const DISCOVERED_MAX: usize = 64;
 
+/// How many dials of the owner fail before it counts as out of reach: one may be lost by chance, or come while it starts.
+const OWNER_DIALS_FAILED: u32 = 2;
+
 /// After how long a search is an old one.
 const YOUNG: Duration = Duration::from_secs(60);
 
@@ -65,6 +68,10 @@ pub struct Finder {
     queue: VecDeque<Target>,
     /// Whom the present owner is about to give the worker to: dialled beside it.
     next_owner: Option<Target>,
+    /// The owner that was named last, and how often it could not be dialled since.
+    named: Option<(NodeId, u32)>,
+    /// It is out of reach, and nobody has been told.
+    out_of_reach: Option<NodeId>,
     dials: usize,
     /// Since when the worker has had no owner; `None` while it has one.
     orphan_since: Option<Instant>,
@@ -84,6 +91,8 @@ impl Finder {
             linked: BTreeSet::new(),
             queue: VecDeque::new(),
             next_owner: None,
+            named: None,
+            out_of_reach: None,
             dials: 0,
             orphan_since: Some(now),
             rounds: 0,
@@ -98,6 +107,7 @@ impl Finder {
         self.next_round_at = None;
         self.rounds = 0;
         self.queue.clear();
+        (self.named, self.out_of_reach) = (None, None);
     }
 
     /// Whom to dial has changed.
@@ -119,6 +129,10 @@ impl Finder {
         self.known.retain(|known| known.node != owner.node);
         self.known.insert(0, owner.clone());
         if !self.linked.contains(&owner.node) {
+            if self.named.as_ref().is_none_or(|(named, _)| *named != owner.node) {
+                self.named = Some((owner.node.clone(), 0));
+            }
+            self.note_reach();
             let addresses = owner.addresses.iter().cloned().collect();
             self.next_owner = Some(Target { node: Some(owner.node), addresses });
         }
@@ -152,6 +166,7 @@ impl Finder {
 
     /// A link to a control node is up.
     pub fn handle_linked(&mut self, now: Instant, node: NodeId) {
+        self.named.take_if(|(named, _)| *named == node);
         self.linked.insert(node);
         if self.orphan_since.is_some() {
             self.next_round_at = Some(now + self.config.attach_timeout);
@@ -163,9 +178,27 @@ impl Finder {
         self.linked.remove(node);
     }
 
-    /// A dial has ended, well or not.
-    pub fn handle_dialled(&mut self) {
+    /// A dial has ended. `node` is whom it was for, if that was known before, and `reached` whether it has led to a link.
+    pub fn handle_dialled(&mut self, node: Option<&NodeId>, reached: bool) {
         self.dials = self.dials.saturating_sub(1);
+        if let Some((named, failed)) = &mut self.named
+            && !reached
+            && node == Some(named)
+        {
+            *failed = failed.saturating_add(1);
+            self.note_reach();
+        }
+    }
+
+    fn note_reach(&mut self) {
+        let failed = self.named.as_ref().filter(|(_, failed)| *failed >= OWNER_DIALS_FAILED);
+        self.out_of_reach = failed.map(|(named, _)| named.clone());
+    }
+
+    /// The owner that the worker was sent to, when it cannot be reached: whoever is linked is to be told. Again with each word
+    /// of it, and with each further dial that fails.
+    pub fn poll_out_of_reach(&mut self) -> Option<NodeId> {
+        self.out_of_reach.take().filter(|_| self.orphan_since.is_some())
     }
 
     /// Starts the next round when it is time.
@@ -276,10 +309,37 @@ mod tests {
         let mut finder = Finder::new(FinderConfig::default(), 1, now);
         finder.handle_redirect(now, standby("b", 2));
         assert_eq!(dialled(&mut finder), [Some("b".to_owned())]);
-        finder.handle_dialled();
+        finder.handle_dialled(Some(&NodeId::new("b").unwrap()), true);
         finder.handle_linked(now, NodeId::new("b").unwrap());
         finder.handle_redirect(now, standby("b", 2));
         assert_eq!(dialled(&mut finder), Vec::<Option<String>>::new());
+    }
+
+    #[test]
+    fn an_owner_that_two_dials_have_not_reached_is_out_of_reach_until_there_is_a_link() {
+        let now = Instant::now();
+        let id = |name| NodeId::new(name).unwrap();
+        let mut finder = Finder::new(FinderConfig::default(), 1, now);
+        finder.handle_linked(now, id("b"));
+        finder.handle_redirect(now, standby("a", 1));
+        finder.handle_dialled(Some(&id("a")), false);
+        finder.handle_dialled(Some(&id("c")), false);
+        finder.handle_dialled(None, false);
+        assert_eq!(finder.poll_out_of_reach(), None, "the others were not named");
+        finder.handle_dialled(Some(&id("a")), false);
+        assert_eq!(finder.poll_out_of_reach(), Some(id("a")));
+        assert_eq!(finder.poll_out_of_reach(), None, "it is said once");
+        finder.handle_redirect(now, standby("a", 1));
+        assert_eq!(finder.poll_out_of_reach(), Some(id("a")), "and again to whoever names it again");
+        finder.handle_linked(now, id("a"));
+        finder.handle_unlinked(&id("a"));
+        finder.handle_redirect(now, standby("a", 1));
+        assert_eq!(finder.poll_out_of_reach(), None, "it was there since");
+        for _ in 0..2 {
+            finder.handle_dialled(Some(&id("a")), false);
+        }
+        finder.handle_owned(vec![standby("b", 2)]);
+        assert_eq!(finder.poll_out_of_reach(), None, "whoever has an owner needs no other one");
     }
 
     #[test]
@@ -340,7 +400,7 @@ mod tests {
         for _ in 0..40 {
             finder.handle_timeout(now);
             assert_eq!(finder.poll_dial().map(|target| target.addresses.len()), Some(1));
-            finder.handle_dialled();
+            finder.handle_dialled(None, false);
             let next = finder.poll_timeout().unwrap();
             let most = if now - start < YOUNG { config.backoff_max } else { config.backoff_max_later };
             assert!(next > now && next - now <= most + config.attach_timeout);

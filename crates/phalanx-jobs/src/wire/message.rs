@@ -144,6 +144,13 @@ pub struct Gauge {
     pub usage: Usage,
 }
 
+/// The worker has no owner, and cannot reach the one that it was sent to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranded {
+    /// Who that is.
+    pub owner: NodeId,
+}
+
 /// Events of a task have been handled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
@@ -418,7 +425,7 @@ pub struct ForwardOutcome {
 
 messages! {
     Attach(Attach), Attached(Attached), TaskSnapshot(TaskSnapshot), Nack(Nack), Redirect(Redirect), Release(Release),
-    StandDown(StandDown), Beat(Beat), Report(Report), Gauge(Gauge), Ack(Ack), Call(Call), Cancel(Cancel), Outcome(OutcomeOf),
+    StandDown(StandDown), Beat(Beat), Report(Report), Gauge(Gauge), Stranded(Stranded), Ack(Ack), Call(Call), Cancel(Cancel), Outcome(OutcomeOf),
     Event(Event), Forward(Forward), ForwardCancel(ForwardCancel), ForwardOutcome(ForwardOutcome), Locate(Locate),
     Located(Located), Wanted(Wanted), Offer(Offer), Declined(Declined), List(List),
     Listed(Listed),

@@ -23,7 +23,7 @@ pub use listing::{HostedWorker, List, Listed, PAGE_BYTES_MAX};
 pub use message::{
     Ack, Attach, Attached, Beat, Call, Cancel, ClassName, Event, EventBody, Forward, ForwardCancel,
     ForwardOutcome, Gauge, Hosting, Locate, Located, Message, Nack, OnDisconnect, OutcomeOf, Redirect,
-    Release, Report, StandDown, Standby, TaskSnapshot, Verb,
+    Release, Report, StandDown, Standby, Stranded, TaskSnapshot, Verb,
 };
 pub use news::{NEWS_BYTES_MAX, NEWS_NAME_BYTES_MAX, News, Published};
 pub use opening::{Chunk, FETCH_NOTE_BYTES_MAX, Opening, Receipt, TransferEnd, TransferId, TransferReply};

@@ -86,6 +86,8 @@ kinds! {
     Ack = 19, Control, ToWorker, true, CHECKPOINT_BYTES_MAX + ENVELOPE_BYTES;
     /// How full the worker is, when that has changed.
     Gauge = 20, Control, ToControl, true, SMALL_BYTES;
+    /// The worker cannot reach the owner that it was sent to.
+    Stranded = 21, Control, ToControl, false, SMALL_BYTES;
     /// Work for the worker. The worker itself answers one under another fence.
     Call = 30, Request, ToWorker, false, PAYLOAD_BYTES_MAX + ENVELOPE_BYTES;
     /// The caller of a call went away.
@@ -167,6 +169,7 @@ mod tests {
             Kind::StandDown,
             Kind::Report,
             Kind::Gauge,
+            Kind::Stranded,
             Kind::Outcome,
             Kind::Event,
         ];

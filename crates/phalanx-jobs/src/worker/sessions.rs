@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
-use phalanx_base::{Boot, Fence, Lane, Role, Usage, planted};
+use phalanx_base::{Boot, Fence, Lane, NodeId, Role, Usage, planted};
 
 use super::{WorkerCore, WorkerEvent};
 use crate::ownership::Verdict;
 use crate::session::{Admitted, LinkId, Session, SessionTimeout, Side, Violation};
-use crate::wire::{Attach, Attached, Frame, Gauge, HandoverToken, Message, Nack, Release, Report, StandDown};
+use crate::wire::{
+    Attach, Attached, Frame, Gauge, HandoverToken, Message, Nack, Release, Report, StandDown, Stranded,
+};
 
 /// From how many percent on a change of a worker's usage is told: less would choose no other worker.
 const USAGE_NEWS_PERCENT: u8 = 5;
@@ -157,6 +159,19 @@ impl WorkerCore {
         if !self.usage.is_near(&known, USAGE_NEWS_PERCENT) {
             self.usage_told = Some(self.usage);
             self.send(link, Gauge { fence, usage: self.usage });
+        }
+    }
+
+    /// The owner that this worker was sent to cannot be reached: the control nodes that can are told, so that one of them stands
+    /// in for it.
+    pub fn handle_out_of_reach(&mut self, owner: &NodeId) {
+        if self.arbiter.present().is_some() {
+            return;
+        }
+        let others = self.sessions.values().filter(|session| session.peer().node != *owner);
+        let links: Vec<LinkId> = others.map(Session::link).collect();
+        for link in links {
+            self.send(link, Stranded { owner: owner.clone() });
         }
     }
 

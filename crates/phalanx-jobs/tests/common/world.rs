@@ -154,6 +154,12 @@ impl World {
         }
     }
 
+    /// The worker says that it cannot reach a control node.
+    pub(crate) fn strand(&mut self, control: &'static str) {
+        self.worker.core.handle_out_of_reach(&node(control));
+        self.drain();
+    }
+
     pub(crate) fn cut_all(&mut self) {
         for link in self.wires.keys().copied().collect::<Vec<_>>() {
             self.cut(link, true, true);

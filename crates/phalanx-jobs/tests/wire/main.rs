@@ -126,6 +126,7 @@ fn the_rules_of_the_table_are_what_they_were() {
             (18, 1, true, medium),
             (19, 1, true, checkpoint),
             (20, 1, true, small),
+            (21, 1, false, small),
             (30, 2, false, payload),
             (31, 2, false, small),
             (32, 2, false, payload),
@@ -212,7 +213,7 @@ fn the_greatest_messages_are_within_their_caps() {
     let (task, fence) = (TaskId(id(u64::MAX)), Fence(u64::MAX));
     let owner = greatest_standby();
     let standbys = vec![owner.clone(); 3];
-    let class = ClassName { name: "c".repeat(CLASS_NAME_BYTES_MAX), version: u32::MAX };
+    let class = ClassName { name: "c".repeat(CLASS_NAME_BYTES_MAX).into(), version: u32::MAX };
     let (job, name) = ("j".repeat(JOB_NAME_BYTES_MAX), "i".repeat(INSTANCE_NAME_BYTES_MAX));
     let instance = Instance::new(job, name, u64::MAX).expect("they are within their limits");
     let payload = Bytes::from(vec![0; PAYLOAD_BYTES_MAX]);

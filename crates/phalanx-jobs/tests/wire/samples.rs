@@ -29,7 +29,7 @@ fn id() -> CallId {
 }
 
 fn class() -> ClassName {
-    ClassName { name: "camera".to_owned(), version: 2 }
+    ClassName { name: "camera".into(), version: 2 }
 }
 
 fn instance() -> Instance {
@@ -177,6 +177,7 @@ fn of_ownership() -> Vec<Message> {
     );
     let usage = Usage { memory_percent: Some(7), disk_percent: Some(100), ..Usage::default() };
     messages.push(Gauge { fence, usage }.into());
+    messages.push(Stranded { owner: node("c1") }.into());
     messages
 }
 

@@ -38,7 +38,7 @@ fn task() -> impl Strategy<Value = TaskId> {
 }
 
 fn class() -> impl Strategy<Value = ClassName> {
-    (".{0,20}", any::<u32>()).prop_map(|(name, version)| ClassName { name, version })
+    (".{0,20}", any::<u32>()).prop_map(|(name, version)| ClassName { name: name.into(), version })
 }
 
 fn instance() -> impl Strategy<Value = Instance> {
@@ -175,6 +175,7 @@ fn of_ownership() -> impl Strategy<Value = Message> {
         (fence(), status(), any::<u32>(), option::of(labels()))
             .prop_map(|(fence, status, tasks, labels)| Report { fence, status, tasks, labels }.into()),
         (fence(), usage()).prop_map(|(fence, usage)| Gauge { fence, usage }.into()),
+        node().prop_map(|owner| Stranded { owner }.into()),
     ]
 }
 
