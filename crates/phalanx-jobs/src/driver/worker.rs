@@ -430,7 +430,7 @@ impl Driver {
             } else if let Some(event) = self.core.poll_event() {
                 self.handle_event(event);
             } else if let Some((finder, dial)) = &mut self.finder
-                && let Some(target) = finder.poll_dial()
+                && let Some(target) = finder.poll_dial(now())
             {
                 let (node, dialling) = (target.node.clone(), dial.dial(target));
                 self.dials.push(Box::pin(async move { (node, dialling.await) }));

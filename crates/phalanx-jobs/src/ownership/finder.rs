@@ -38,6 +38,11 @@ impl Default for FinderConfig {
 /// How many dials run at one time: the last owner and both standbys.
 const DIALS_MAX: usize = 3;
 
+/// How long an address that discovery has found has for itself before the next one is dialled too. Whoever is reached there
+/// names the owner: a cluster to which thousands of workers come at one time then has two handshakes for each, and not
+/// one for each of its nodes.
+const STAGGER: Duration = Duration::from_secs(2);
+
 /// How many discovered addresses are kept: each round tries them all.
 const DISCOVERED_MAX: usize = 64;
 
@@ -73,6 +78,10 @@ pub struct Finder {
     /// It is out of reach, and nobody has been told.
     out_of_reach: Option<NodeId>,
     dials: usize,
+    /// Until then no further address that discovery has found is dialled; `None` while there is nothing to wait for.
+    staggered_until: Option<Instant>,
+    /// Somebody was reached in this round, who has its time to claim the worker or to name its owner.
+    is_heard: bool,
     /// Since when the worker has had no owner; `None` while it has one.
     orphan_since: Option<Instant>,
     rounds: u32,
@@ -94,6 +103,8 @@ impl Finder {
             named: None,
             out_of_reach: None,
             dials: 0,
+            staggered_until: None,
+            is_heard: false,
             orphan_since: Some(now),
             rounds: 0,
             next_round_at: Some(now),
@@ -168,6 +179,7 @@ impl Finder {
     pub fn handle_linked(&mut self, now: Instant, node: NodeId) {
         self.named.take_if(|(named, _)| *named == node);
         self.linked.insert(node);
+        self.is_heard = true;
         if self.orphan_since.is_some() {
             self.next_round_at = Some(now + self.config.attach_timeout);
         }
@@ -181,6 +193,9 @@ impl Finder {
     /// A dial has ended. `node` is whom it was for, if that was known before, and `reached` whether it has led to a link.
     pub fn handle_dialled(&mut self, node: Option<&NodeId>, reached: bool) {
         self.dials = self.dials.saturating_sub(1);
+        if node.is_none() {
+            self.staggered_until = None;
+        }
         if let Some((named, failed)) = &mut self.named
             && !reached
             && node == Some(named)
@@ -204,6 +219,7 @@ impl Finder {
     /// Starts the next round when it is time.
     pub fn handle_timeout(&mut self, now: Instant) {
         let Some(since) = self.orphan_since else { return };
+        self.staggered_until.take_if(|until| *until <= now);
         if planted!("one-round") && self.rounds > 0 {
             return self.next_round_at = None;
         }
@@ -217,6 +233,7 @@ impl Finder {
         };
         let window = self.config.backoff_min.saturating_mul(1 << self.rounds.min(16)).min(most);
         self.rounds += 1;
+        self.is_heard = false;
         // The wait counts from the end of the slowest dial's patience, so that rounds do not pile up.
         let wait = window.mul_f64(self.fraction());
         self.next_round_at = Some(now + wait + self.config.attach_timeout);
@@ -224,20 +241,31 @@ impl Finder {
     }
 
     /// Whom to dial now, if anyone.
-    pub fn poll_dial(&mut self) -> Option<Target> {
+    pub fn poll_dial(&mut self, now: Instant) -> Option<Target> {
         if self.dials >= DIALS_MAX {
             return None;
         }
-        let searched = |queue: &mut VecDeque<Target>| self.orphan_since.and_then(|_| queue.pop_front());
-        let target = self.next_owner.take().or_else(|| searched(&mut self.queue))?;
+        let target = self.next_owner.take().or_else(|| self.next_of_queue(now))?;
         self.dials += 1;
         Some(target)
+    }
+
+    fn next_of_queue(&mut self, now: Instant) -> Option<Target> {
+        self.orphan_since?;
+        if self.queue.front()?.node.is_none() {
+            if self.is_heard || self.staggered_until.is_some() {
+                return None;
+            }
+            self.staggered_until = Some(now + STAGGER);
+        }
+        self.queue.pop_front()
     }
 
     /// When to call [`Finder::handle_timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.next_round_at
+        let staggered = self.staggered_until.filter(|_| self.orphan_since.is_some());
+        [self.next_round_at, staggered].into_iter().flatten().min()
     }
 
     fn fill_queue(&mut self) {
@@ -286,8 +314,10 @@ mod tests {
         Standby { node: NodeId::new(name).unwrap(), addresses: AddressList::from(address) }
     }
 
-    fn dialled(finder: &mut Finder) -> Vec<Option<String>> {
-        std::iter::from_fn(|| finder.poll_dial()).map(|target| target.node.map(|n| n.to_string())).collect()
+    fn dialled(finder: &mut Finder, now: Instant) -> Vec<Option<String>> {
+        std::iter::from_fn(|| finder.poll_dial(now))
+            .map(|target| target.node.map(|n| n.to_string()))
+            .collect()
     }
 
     #[test]
@@ -299,7 +329,7 @@ mod tests {
         assert_eq!(finder.poll_timeout(), None);
         finder.handle_orphaned(now);
         finder.handle_timeout(now);
-        assert_eq!(dialled(&mut finder), [Some("a".to_owned()), Some("b".to_owned()), None]);
+        assert_eq!(dialled(&mut finder, now), [Some("a".to_owned()), Some("b".to_owned()), None]);
         assert!(finder.poll_timeout() > Some(now));
     }
 
@@ -308,11 +338,11 @@ mod tests {
         let now = Instant::now();
         let mut finder = Finder::new(FinderConfig::default(), 1, now);
         finder.handle_redirect(now, standby("b", 2));
-        assert_eq!(dialled(&mut finder), [Some("b".to_owned())]);
+        assert_eq!(dialled(&mut finder, now), [Some("b".to_owned())]);
         finder.handle_dialled(Some(&NodeId::new("b").unwrap()), true);
         finder.handle_linked(now, NodeId::new("b").unwrap());
         finder.handle_redirect(now, standby("b", 2));
-        assert_eq!(dialled(&mut finder), Vec::<Option<String>>::new());
+        assert_eq!(dialled(&mut finder, now), Vec::<Option<String>>::new());
     }
 
     #[test]
@@ -343,6 +373,27 @@ mod tests {
     }
 
     #[test]
+    fn addresses_that_were_found_are_dialled_one_after_the_other_until_somebody_is_reached() {
+        let now = Instant::now();
+        let mut finder = Finder::new(FinderConfig::default(), 1, now);
+        finder.handle_discovered(now, (1..=4).map(|port| format!("127.0.0.1:{port}").parse().unwrap()));
+        finder.handle_timeout(now);
+        assert_eq!(dialled(&mut finder, now), [None]);
+        assert_eq!(finder.poll_timeout(), Some(now + STAGGER));
+        let now = now + STAGGER;
+        finder.handle_timeout(now);
+        assert_eq!(dialled(&mut finder, now), [None], "beside the first one");
+        finder.handle_dialled(None, false);
+        assert_eq!(dialled(&mut finder, now), [None], "at once where one has failed");
+        finder.handle_linked(now, NodeId::new("a").unwrap());
+        finder.handle_dialled(None, true);
+        assert_eq!(dialled(&mut finder, now), [], "a says who the owner is");
+        let now = finder.poll_timeout().unwrap();
+        finder.handle_timeout(now);
+        assert_eq!(dialled(&mut finder, now), [None], "or has had its time");
+    }
+
+    #[test]
     fn who_is_owned_waits_for_nothing_whatever_it_is_told() {
         let now = Instant::now();
         let mut finder = Finder::new(FinderConfig::default(), 1, now);
@@ -351,7 +402,7 @@ mod tests {
         finder.handle_linked(now, NodeId::new("b").unwrap());
         finder.handle_standbys(vec![standby("c", 3)]);
         finder.handle_timeout(now);
-        assert_eq!((finder.poll_timeout(), finder.poll_dial()), (None, None));
+        assert_eq!((finder.poll_timeout(), finder.poll_dial(now)), (None, None));
     }
 
     #[test]
@@ -360,7 +411,7 @@ mod tests {
         let mut finder = Finder::new(FinderConfig::default(), 1, now);
         finder.handle_owned(vec![standby("a", 1)]);
         finder.handle_redirect(now, standby("b", 2));
-        assert_eq!(dialled(&mut finder), [Some("b".to_owned())]);
+        assert_eq!(dialled(&mut finder, now), [Some("b".to_owned())]);
         assert_eq!(finder.poll_timeout(), None);
     }
 
@@ -369,10 +420,10 @@ mod tests {
         let now = Instant::now();
         let mut finder = Finder::new(FinderConfig::default(), 1, now);
         finder.handle_timeout(now);
-        assert_eq!(finder.poll_dial(), None);
+        assert_eq!(finder.poll_dial(now), None);
         finder.handle_discovered(now, ["127.0.0.1:9".parse().unwrap()]);
         finder.handle_timeout(now);
-        assert_eq!(dialled(&mut finder), [None]);
+        assert_eq!(dialled(&mut finder, now), [None]);
     }
 
     #[test]
@@ -399,7 +450,7 @@ mod tests {
         finder.handle_discovered(now, ["127.0.0.1:9".parse().unwrap()]);
         for _ in 0..40 {
             finder.handle_timeout(now);
-            assert_eq!(finder.poll_dial().map(|target| target.addresses.len()), Some(1));
+            assert_eq!(finder.poll_dial(now).map(|target| target.addresses.len()), Some(1));
             finder.handle_dialled(None, false);
             let next = finder.poll_timeout().unwrap();
             let most = if now - start < YOUNG { config.backoff_max } else { config.backoff_max_later };
