@@ -42,9 +42,10 @@ pub struct EndpointConfig {
     /// such a packet, and the link is lost within another second. An idle link costs two packets a second each way, 125
     /// bytes with their headers (measured): a node with 1,000 links, 1 Mbit/s.
     pub keep_alive_interval: Duration,
-    /// How many handshakes of diallers may be under way: 1,000; more are told that this node is busy.
+    /// How many handshakes of diallers may be under way: 256, as many as a slow machine ends within `handshake_timeout`; more
+    /// are told that this node is busy, which costs nothing, and come again.
     pub half_open_max: usize,
-    /// From how many on a dialler must first show that packets reach it at the address that it gives: 200.
+    /// From how many on a dialler must first show that packets reach it at the address that it gives: 128.
     pub half_open_unchecked_max: usize,
     /// Whether to take links by TLS over TCP, on the same port number: yes. For networks that block UDP.
     pub listen_tls: bool,
@@ -59,8 +60,8 @@ impl Default for EndpointConfig {
             dial_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(10),
             keep_alive_interval: Duration::from_secs(1),
-            half_open_max: 1000,
-            half_open_unchecked_max: 200,
+            half_open_max: 256,
+            half_open_unchecked_max: 128,
             listen_tls: true,
             listen_websocket: true,
         }

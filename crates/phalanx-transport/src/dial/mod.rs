@@ -7,6 +7,7 @@
 mod paths;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::tcp::TcpSide;
 use paths::Paths;
 
 /// How long a transport has for itself: QUIC's first packet, and two more should that be lost.
-const HEAD_START: Duration = Duration::from_secs(1);
+const HEAD_START: Duration = Duration::from_secs(2);
 
 /// What dials.
 pub(crate) struct Dialler {
@@ -71,13 +72,19 @@ impl Dialler {
         let deadline = Instant::now() + self.timeout;
         let mut order = over.map_or_else(|| self.order(address), |kind| vec![kind]).into_iter();
         let proving = AsyncMutex::new(());
+        // A busy peer has answered over one transport long before it has proven itself: to try the others too would make it
+        // busier still.
+        let answered = AtomicBool::new(false);
         let (mut attempts, mut next_at, mut failed) = (FuturesUnordered::new(), Instant::now(), None);
         loop {
+            if answered.load(Ordering::Relaxed) && !attempts.is_empty() {
+                next_at = deadline;
+            }
             if attempts.is_empty() || (Instant::now() >= next_at && order.len() > 0) {
                 let Some(kind) = order.next() else {
                     return Err(failed.unwrap_or(DialError::TimedOut));
                 };
-                attempts.push(self.attempt(address, kind, &proving));
+                attempts.push(self.attempt(address, kind, &proving, &answered));
                 next_at = Instant::now() + HEAD_START;
             }
             let has_next = order.len() > 0;
@@ -94,6 +101,7 @@ impl Dialler {
                     Err(error) => {
                         tracing::debug!(%address, %kind, %error, "a transport did not get through");
                         failed.get_or_insert(error);
+                        answered.store(false, Ordering::Relaxed);
                         next_at = Instant::now();
                     }
                 },
@@ -108,23 +116,35 @@ impl Dialler {
         address: SocketAddr,
         kind: TransportKind,
         proving: &AsyncMutex<()>,
+        answered: &AtomicBool,
     ) -> (TransportKind, Result<Link, DialError>) {
         // A dial is rare, and its future would make each one large that dials somewhere below.
         let outcome = match kind {
-            TransportKind::Quic => Box::pin(self.over_quic(address, proving)).await,
+            TransportKind::Quic => Box::pin(self.over_quic(address, proving, answered)).await,
             TransportKind::Tls | TransportKind::WebSocket => {
-                Box::pin(self.over_tcp(address, kind, proving)).await
+                Box::pin(self.over_tcp(address, kind, proving, answered)).await
             }
         };
         (kind, outcome)
     }
 
-    async fn over_quic(&self, address: SocketAddr, proving: &AsyncMutex<()>) -> Result<Link, DialError> {
+    async fn over_quic(
+        &self,
+        address: SocketAddr,
+        proving: &AsyncMutex<()>,
+        answered: &AtomicBool,
+    ) -> Result<Link, DialError> {
         let connecting = self.quinn.connect_with(self.client.clone(), address, SERVER_NAME);
         let connecting = connecting.map_err(|error| match error {
             ConnectError::EndpointStopping => DialError::Closed,
             error => DialError::Unreachable { address, why: error.to_string() },
         })?;
+        let connecting = async {
+            let mut connecting = connecting;
+            // Where that fails the connection says why.
+            answered.store(connecting.handshake_data().await.is_ok(), Ordering::Relaxed);
+            connecting.await
+        };
         let mut watch = self.prover.evidence.watch_dial(address);
         let connection = tokio::select! {
             biased;
@@ -144,12 +164,14 @@ impl Dialler {
         address: SocketAddr,
         kind: TransportKind,
         proving: &AsyncMutex<()>,
+        answered: &AtomicBool,
     ) -> Result<Link, DialError> {
         let Some(tcp) = &self.tcp else {
             let why = format!("this network has no TCP, which {kind} needs");
             return Err(DialError::Unreachable { address, why });
         };
         let secured = tcp.connect(address, kind).await?;
+        answered.store(true, Ordering::Relaxed);
         let _turn = proving.lock().await;
         Ok(self.prover.dialled_tcp(secured, &tcp.links).await?)
     }

@@ -18,7 +18,7 @@ use crate::handshake::End;
 
 /// Streams that a stranger may open to an acceptor: the one that carries the handshake.
 const STRANGER_STREAMS_MAX: u32 = 1;
-/// What a stranger may make us buffer on streams. A thousand half-open handshakes then hold 16 MiB at most.
+/// What a stranger may make us buffer on streams. All half-open handshakes together then hold 4 MiB at most.
 const STRANGER_WINDOW_BYTES: u32 = 16 * 1024;
 /// What a proven peer may make us buffer on all its streams: 1 Gbit/s over 64 ms.
 const PEER_WINDOW_BYTES: u32 = 8 * 1024 * 1024;

@@ -24,7 +24,7 @@ fn short() -> EndpointConfig {
 fn the_limits_are_what_the_front_page_says() {
     let config = EndpointConfig::default();
     assert_eq!(config.handshake_timeout, Duration::from_secs(3));
-    assert_eq!((config.half_open_max, config.half_open_unchecked_max), (1000, 200));
+    assert_eq!((config.half_open_max, config.half_open_unchecked_max), (256, 128));
     assert_eq!(MESSAGE_BYTES_MAX, 4096);
 }
 
