@@ -61,8 +61,8 @@ impl Helper {
 
     /// Gives an order, and waits for what came of it. Calls that fail are an error: who answers with errors is fast.
     pub(crate) fn ask(&mut self, order: &Order) -> Result<Figures, Failure> {
-        writeln!(self.input, "{order}")?;
-        let figures: Figures = self.line(ANSWER_MAX)?.parse()?;
+        self.tell(order)?;
+        let figures = self.answer()?;
         if figures.failed > 0.0 {
             let all = figures.calls + figures.failed;
             return Err(format!("{} of {all} calls failed", figures.failed).into());
@@ -70,8 +70,25 @@ impl Helper {
         Ok(figures)
     }
 
+    /// Gives an order without waiting for what comes of it.
+    pub(crate) fn tell(&mut self, order: &Order) -> Result<(), Failure> {
+        Ok(writeln!(self.input, "{order}")?)
+    }
+
+    /// What has come of an order that was told.
+    pub(crate) fn answer(&self) -> Result<Figures, Failure> {
+        self.line(ANSWER_MAX)?.parse()
+    }
+
     fn line(&self, longest: Duration) -> Result<String, Failure> {
         self.lines.recv_timeout(longest).map_err(|_| "it has ended, or takes too long".into())
+    }
+
+    /// How much memory is its own, in bytes: what it shares with a file is not.
+    pub(crate) fn memory_bytes(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
+        line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() * 1024.0
     }
 
     /// How much time on a core it has had so far, in microseconds.

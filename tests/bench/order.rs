@@ -36,6 +36,25 @@ pub(crate) enum Order {
         /// For how long.
         duration_ms: u64,
     },
+    /// A call each millisecond, to one worker after the other.
+    Sweep {
+        /// How many there are.
+        workers: usize,
+        /// For how long.
+        duration_ms: u64,
+    },
+    /// So many workers start, numbered from there on, and are ready.
+    Attach {
+        /// How many.
+        count: usize,
+        /// The first one's number.
+        from: usize,
+    },
+    /// All workers have an owner, and it is not this one.
+    Rehome {
+        /// Who it was.
+        lost: String,
+    },
     /// Everything below a folder, as one transfer.
     PutFolder {
         /// The folder.
@@ -63,6 +82,9 @@ impl fmt::Display for Order {
             Self::Beside { bytes_per_second, duration_ms } => {
                 write!(f, "beside {bytes_per_second} {duration_ms}")
             }
+            Self::Sweep { workers, duration_ms } => write!(f, "sweep {workers} {duration_ms}"),
+            Self::Attach { count, from } => write!(f, "attach {count} {from}"),
+            Self::Rehome { lost } => write!(f, "rehome {lost}"),
             Self::PutFolder { from, to } => write!(f, "put-folder {from} {to}"),
             Self::PutEach { from, to } => write!(f, "put-each {from} {to}"),
         }
@@ -88,6 +110,11 @@ impl FromStr for Order {
                 bytes_per_second: bytes_per_second.parse()?,
                 duration_ms: duration_ms.parse()?,
             },
+            ["sweep", workers, duration_ms] => {
+                Self::Sweep { workers: workers.parse()?, duration_ms: duration_ms.parse()? }
+            }
+            ["attach", count, from] => Self::Attach { count: count.parse()?, from: from.parse()? },
+            ["rehome", lost] => Self::Rehome { lost: (*lost).to_owned() },
             ["put-folder", from, to] => Self::PutFolder { from: (*from).to_owned(), to: (*to).to_owned() },
             ["put-each", from, to] => Self::PutEach { from: (*from).to_owned(), to: (*to).to_owned() },
             _ => return Err(format!("{line:?} is no order").into()),

@@ -123,4 +123,6 @@ fn numbers_are_told_with_the_digits_that_count() {
     assert_eq!(told(Unit::MebibytesPerSecond, 12.345), "row: 12.3 MiB/s, bar reported: reported");
     assert_eq!(told(Unit::CpuMicrosecondsPerCall, 1.2), "row: 1.20 µs of CPU a call, bar reported: reported");
     assert_eq!(told(Unit::Milliseconds, 0.01), "row: 0.0100 ms, bar reported: reported");
+    assert_eq!(told(Unit::KilobytesPerWorker, 108.35), "row: 108 kB a worker, bar reported: reported");
+    assert_eq!(told(Unit::PercentOfACore, 15.5), "row: 15.5 % of a core, bar reported: reported");
 }

@@ -13,7 +13,7 @@ mod tcp;
 mod tls;
 mod tonic;
 
-pub(crate) use ours::Cluster;
+pub(crate) use ours::{Cluster, Fleet};
 pub(crate) use pair::{Pair, Peer};
 
 use crate::Failure;
@@ -24,6 +24,7 @@ pub(crate) async fn become_role(arguments: &[String]) -> Result<(), Failure> {
     match words.as_slice() {
         ["control", rest @ ..] => ours::control(rest).await,
         ["worker", rest @ ..] => ours::worker(rest).await,
+        ["workers", rest @ ..] => ours::workers(rest).await,
         ["tcp-server"] => tcp::serve().await,
         ["tcp-client", address] => tcp::ask(address).await,
         ["tls-server"] => tls::serve().await,

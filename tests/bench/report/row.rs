@@ -24,6 +24,10 @@ pub(crate) enum Unit {
     CpuMicrosecondsPerCall,
     /// Milliseconds.
     Milliseconds,
+    /// Kilobytes of memory for one worker.
+    KilobytesPerWorker,
+    /// Hundredths of the time of one core.
+    PercentOfACore,
 }
 
 impl fmt::Display for Unit {
@@ -36,6 +40,8 @@ impl fmt::Display for Unit {
             Self::Microseconds => "µs",
             Self::CpuMicrosecondsPerCall => "µs of CPU a call",
             Self::Milliseconds => "ms",
+            Self::KilobytesPerWorker => "kB a worker",
+            Self::PercentOfACore => "% of a core",
         })
     }
 }

@@ -5,6 +5,7 @@ mod beside_bulk;
 mod bulk;
 mod calls;
 mod files;
+mod fleet;
 mod forwarded;
 mod plan;
 mod rounds;
@@ -40,7 +41,7 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "files_10k", measure: files::files_10k },
     Group { name: "tasks", measure: tasks::tasks },
     Group { name: "plan_100k", measure: plan::plan_100k },
-    Group { name: "workers_10k", measure: absent::workers_10k },
-    Group { name: "kill_control", measure: absent::kill_control },
+    Group { name: "workers_10k", measure: fleet::workers_10k },
+    Group { name: "kill_control", measure: fleet::kill_control },
     Group { name: "membership_64", measure: absent::membership_64 },
 ];

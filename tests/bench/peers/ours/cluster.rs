@@ -48,7 +48,7 @@ impl Cluster {
     }
 }
 
-fn addresses(controls: &[Helper]) -> String {
+pub(super) fn addresses(controls: &[Helper]) -> String {
     let addresses: Vec<&str> = controls.iter().map(|control| control.greeting.as_str()).collect();
     addresses.join(",")
 }

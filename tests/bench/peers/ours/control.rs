@@ -173,6 +173,13 @@ impl Client for Asker {
             Order::Cycles { concurrency, duration_ms } => {
                 self.cycles(*concurrency, Duration::from_millis(*duration_ms)).await
             }
+            Order::Sweep { workers, duration_ms } => {
+                let names = (0..*workers).map(|number| format!("worker-{number}").parse::<NodeId>());
+                let names: Vec<NodeId> = names.collect::<Result<_, _>>()?;
+                let workers = names.into_iter().map(|name| self.control.worker(name)).collect();
+                let sweep = Sweep { workers, next: Arc::default() };
+                Ok(each_millisecond(sweep, CALL_BYTES, Duration::from_millis(*duration_ms)).await)
+            }
             Order::PutFolder { from, to } => {
                 self.is_there().await?;
                 files::put_folder(&self.worker, from, to).await
@@ -181,6 +188,7 @@ impl Client for Asker {
                 self.is_there().await?;
                 files::put_each(&self.worker, from, to).await
             }
+            Order::Attach { .. } | Order::Rehome { .. } => Err("that is for workers".into()),
             Order::Calls { .. } => Err("whoever takes the orders makes the calls".into()),
         }
     }
@@ -194,6 +202,20 @@ impl Caller for Requests {
     async fn call(&mut self, payload: Bytes) -> Result<(), Failure> {
         let answer = self.0.request::<Load>(payload.clone()).await?;
         if answer == payload { Ok(()) } else { Err("another answer than the request".into()) }
+    }
+}
+
+/// Whoever asks one worker after the other: neighbours by number have different control nodes.
+#[derive(Clone)]
+struct Sweep {
+    workers: Arc<[WorkerHandle]>,
+    next: Arc<AtomicU64>,
+}
+
+impl Caller for Sweep {
+    async fn call(&mut self, payload: Bytes) -> Result<(), Failure> {
+        let turn = usize::try_from(self.next.fetch_add(1, Ordering::Relaxed))?;
+        Requests(self.workers[turn % self.workers.len()].clone()).call(payload).await
     }
 }
 

@@ -4,11 +4,15 @@ mod class;
 mod cluster;
 mod control;
 mod files;
+mod fleet;
 mod worker;
+mod workers;
 
 pub(crate) use cluster::Cluster;
 pub(super) use control::control;
+pub(crate) use fleet::Fleet;
 pub(super) use worker::worker;
+pub(super) use workers::workers;
 
 /// The name of the cluster and of its one worker.
 const CLUSTER: &str = "bench";
