@@ -79,6 +79,27 @@ fn another_one_stands_in_for_an_owner_that_the_worker_cannot_reach_and_gives_it_
     assert_eq!((world.fence("a"), world.fence("b")), (Some(3), None));
 }
 
+/// Both stand in for c; a was faster, and b has not heard that yet when it becomes the owner.
+#[test]
+fn whoever_becomes_the_owner_while_it_stands_in_asks_for_the_worker() {
+    let mut world = World::attached();
+    let link = world.links_of("a")[0];
+    world.cut(link, true, true);
+    for name in ["a", "b"] {
+        world.set_view(name, |view| view.acting = Some("c"));
+        world.connect(name);
+    }
+    world.pass(SECOND);
+    world.strand("c");
+    let links = [world.links_of("a")[0], world.links_of("b")[0]];
+    for to in [To::Control, To::Worker] {
+        assert!(links.iter().all(|link| world.deliver(*link, to, Lane::Control)));
+    }
+    world.set_acting("b");
+    world.pass(30 * SECOND);
+    assert_eq!((world.fence("a"), world.fence("b").is_some()), (None, true));
+}
+
 #[test]
 fn of_two_that_stand_in_one_is_enough() {
     let mut world = World::attached();

@@ -455,8 +455,10 @@ impl Proxy {
             return;
         }
         self.last_fence = self.last_fence.max(fence);
-        if self.stands_in_for.take().is_some() {
-            // It needs nobody to stand in any more.
+        let stood_in_for = self.stands_in_for.take();
+        if stood_in_for.is_some() && stood_in_for.as_ref() == self.acting.as_ref().map(|acting| &acting.node)
+        {
+            // The worker needs nobody to stand in any more.
             return self.claim = Claim::SentOn;
         }
         let offered = self.valid_offer(now).is_some_and(|offer| offer.fence == fence);
