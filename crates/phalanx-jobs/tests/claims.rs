@@ -79,9 +79,8 @@ fn another_one_stands_in_for_an_owner_that_the_worker_cannot_reach_and_gives_it_
     assert_eq!((world.fence("a"), world.fence("b")), (Some(3), None));
 }
 
-/// Both stand in for c; a was faster, and b has not heard that yet when it becomes the owner.
-#[test]
-fn whoever_becomes_the_owner_while_it_stands_in_asks_for_the_worker() {
+/// Both know that c should have the worker, which has links to both of them, and says that it cannot reach c.
+fn stranded_from_c() -> World {
     let mut world = World::attached();
     let link = world.links_of("a")[0];
     world.cut(link, true, true);
@@ -91,6 +90,13 @@ fn whoever_becomes_the_owner_while_it_stands_in_asks_for_the_worker() {
     }
     world.pass(SECOND);
     world.strand("c");
+    world
+}
+
+/// Both stand in for c; a was faster, and b has not heard that yet when it becomes the owner.
+#[test]
+fn whoever_becomes_the_owner_while_it_stands_in_asks_for_the_worker() {
+    let mut world = stranded_from_c();
     let links = [world.links_of("a")[0], world.links_of("b")[0]];
     for to in [To::Control, To::Worker] {
         assert!(links.iter().all(|link| world.deliver(*link, to, Lane::Control)));
@@ -102,15 +108,7 @@ fn whoever_becomes_the_owner_while_it_stands_in_asks_for_the_worker() {
 
 #[test]
 fn of_two_that_stand_in_one_is_enough() {
-    let mut world = World::attached();
-    let link = world.links_of("a")[0];
-    world.cut(link, true, true);
-    for name in ["a", "b"] {
-        world.set_view(name, |view| view.acting = Some("c"));
-        world.connect(name);
-    }
-    world.pass(SECOND);
-    world.strand("c");
+    let mut world = stranded_from_c();
     world.pass(20 * SECOND);
     let fences = (world.fence("a"), world.fence("b"));
     assert!(matches!(fences, (Some(2), None) | (None, Some(2))), "{fences:?}");
